@@ -1,0 +1,1 @@
+"""The embedded world: its problems, pictures, tools' ground truth and controller."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 
 from sport.pocket.grammar import SHAPES, SPLITS, Split, products, shops
 
@@ -21,7 +21,7 @@ def shop_price(shop: str, article: str) -> float:
     return 1.05 + zlib.crc32(f"{shop}|{article}".encode()) % 450 / 100
 
 
-@lru_cache(maxsize=None)
+@cache
 def shop_products(shop: str, split: Split) -> tuple[str, ...]:
     """The products that a shop of a split sells."""
     return tuple(random.Random(shop).sample(products(split), _PRODUCTS_PER_SHOP))

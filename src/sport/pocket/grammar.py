@@ -54,7 +54,9 @@ class Sheet:
     @property
     def lines(self) -> tuple[str, ...]:
         """What a perfect reader reads, line by line."""
-        head = ([self.title] if self.title else []) + ([" ".join(self.header)] if self.header else [])
+        head = ([self.title] if self.title else []) + (
+            [" ".join(self.header)] if self.header else []
+        )
         return (*head, *(" ".join(row) for row in self.rows))
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from sport.pocket.grammar import COLOURS, SHAPES, Move, Problem, Sheet
 from sport.pocket.reference import ReferenceTools
 from sport.policy.messages import observe
-from sport.types import CodeError, FinalAnswer, Outcome
+from sport.types import Action, CodeError, FinalAnswer, Outcome
 
 MAX_STEPS = 6
 _SPOILT_TOOL_CONTEXTS, _SPOILT_ANSWER_CONTEXTS = 0.55, 0.45
@@ -55,15 +55,18 @@ def demonstrate(problem: Problem, rng: random.Random, clean: bool = False) -> De
         fault = None if clean else _draw_fault(problem, done, previous, rng)
         move = ideal if fault is None else fault[1]
         faults += fault is not None
-        actions.append(f"Thought: {move.thought}\nCode:\n```py\n{move.code}\n```<end_action>")
+        action = Action(text=f"Thought: {move.thought}\nCode:\n```py\n{move.code}\n```<end_action>")
+        actions.append(action.text)
         outcome = world.run(move.code)
         if outcome.final_answer is not None:
             return Demonstration(
                 tuple(actions), tuple(observations), faults, outcome.final_answer.value
             )
-        observations.append(observe(outcome).text)
-        # An invisible fault looks like success to the one who made it.
-        done += fault is None or fault[0] in _INVISIBLE
+        observations.append(observe(action, outcome).text)
+        if fault is None and outcome.status == "error":
+            done -= 1  # What an earlier fault left behind does not serve: get it again.
+        elif outcome.status == "ok" and (fault is None or fault[0] in _INVISIBLE):
+            done += 1  # An invisible fault looks like success to the one who made it.
         previous = move
     return Demonstration(tuple(actions), tuple(observations[:-1]), faults, None)
 
@@ -187,7 +190,12 @@ def _closing(code: str) -> int:
     return len(code) - len(code.rstrip(")"))
 
 
-_MISNAMED = (("price * ", "prices * "), ("text)", "texts)"), ("page)", "pages)"), ("boxes)", "box)"))
+_MISNAMED = (
+    ("price * ", "prices * "),
+    ("text)", "texts)"),
+    ("page)", "pages)"),
+    ("boxes)", "box)"),
+)
 
 
 def _undefined(problem: Problem, move: Move, _: Move | None, rng: random.Random) -> Move | None:
@@ -197,9 +205,7 @@ def _undefined(problem: Problem, move: Move, _: Move | None, rng: random.Random)
     return Move(move.tool, move.thought, move.code.replace("first)", "boxes)"))
 
 
-def _repeat(
-    problem: Problem, move: Move, previous: Move | None, rng: random.Random
-) -> Move | None:
+def _repeat(problem: Problem, move: Move, previous: Move | None, rng: random.Random) -> Move | None:
     return previous if previous is not None and previous.tool else None
 
 
@@ -210,8 +216,10 @@ def _wrong_object(problem: Problem, move: Move, _: Move | None, rng: random.Rand
         found = re.search(rf"\b({'|'.join(group)})\b", move.code)
         if found:
             other = rng.choice([w for w in group if w != found[1]])
-            swap: Callable[[str], str] = lambda s, a=found[1], b=other: re.sub(rf"\b{a}\b", b, s)  # type: ignore[misc]
-            return Move(move.tool, swap(move.thought), swap(move.code))
+            thought, code = (
+                re.sub(rf"\b{found[1]}\b", other, s) for s in (move.thought, move.code)
+            )
+            return Move(move.tool, thought, code)
     return None
 
 

@@ -92,7 +92,17 @@ _BOILERPLATE = (
 )
 
 
+_OBSERVED = (
+    "NameError SyntaxError TypeError NoneType object name is not defined did you mean "
+    "subscriptable was never closed invalid syntax unterminated string literal detected line "
+    "no output print what you need to see No results found one costs printed sheet with several "
+    "lines of text cannot read them reliably chart horizontal bars Some coloured objects on "
+    "plain ground more than few photograph"
+)
+
+
 def _words() -> Iterator[str]:
+    yield from _OBSERVED.split()
     for group in (ADJECTIVES, COLOURS, MONTHS, NOUNS, SHAPES, SHOP_FIRST, SHOP_SECOND):
         yield from group
         yield from (w + "s" for w in group)
@@ -111,7 +121,7 @@ def _texts(problems: int) -> Iterator[str]:
         yield from _words()
 
 
-def train_tokenizer(vocab_size: int = 768) -> PreTrainedTokenizerFast:
+def train_tokenizer(vocab_size: int = 832) -> PreTrainedTokenizerFast:
     """Trains the tokenizer; the same size gives the same tokenizer."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
@@ -123,7 +133,7 @@ def train_tokenizer(vocab_size: int = 768) -> PreTrainedTokenizerFast:
     )
     bpe.decoder = decoders.ByteLevel()
     bpe.train_from_iterator(
-        _texts(2000),
+        _texts(1000),
         trainers.BpeTrainer(
             vocab_size=vocab_size - len(_BOILERPLATE),
             special_tokens=list(SPECIAL),

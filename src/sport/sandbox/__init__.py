@@ -1,0 +1,1 @@
+"""Worlds for untrusted code that fork, one a candidate."""

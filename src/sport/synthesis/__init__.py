@@ -1,0 +1,1 @@
+"""Synthesizers: what makes tasks."""

@@ -1,0 +1,1 @@
+"""Tuners: what turns trajectories into an adapter."""

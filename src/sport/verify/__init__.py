@@ -1,0 +1,1 @@
+"""Verifiers: what names the best candidate of a step."""
