@@ -17,12 +17,16 @@ class Score(Record):
             gold chain.
         code_exec: Share of steps whose code ran without error, in [0, 1].
         steps: Number of steps.
+        finished: Whether the trajectory ended with an answer of its own.
+        kind: Family of the task, for break-downs.
     """
 
     answer: bool | None
     tool_acc: float | None
     code_exec: float
     steps: int
+    finished: bool = False
+    kind: str = ""
 
 
 class Benchmark(Protocol):
