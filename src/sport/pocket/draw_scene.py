@@ -6,6 +6,7 @@ import colorsys
 import math
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
@@ -17,57 +18,79 @@ HUES = {"red": 0.0, "orange": 30.0, "green": 125.0, "blue": 218.0, "purple": 285
 _OVERSAMPLED = 4
 
 Point = tuple[float, float]
+Colour = tuple[int, int, int]
 
 
-def draw_scene(scene: Scene, size: tuple[int, int], rng: random.Random) -> Image.Image:
-    """Draws a scene of at most 20 objects; each stands in a cell of its own."""
-    image = Image.new("RGB", size, _ground(rng))
-    if rng.random() < 0.5:
-        _shade(image, _ground(rng))
+@dataclass(frozen=True)
+class Place:
+    """Where an object stands: its centre and radius in pixels, its turn in radians."""
+
+    thing: Thing
+    x: float
+    y: float
+    radius: float
+    turn: float
+
+    @property
+    def outline(self) -> list[Point]:
+        """The corners of its outline, in pixels of the picture."""
+        cosine, sine = math.cos(self.turn) * self.radius, math.sin(self.turn) * self.radius
+        return [
+            (self.x + u * cosine - v * sine, self.y + u * sine + v * cosine)
+            for u, v in _OUTLINES[self.thing.shape]()
+        ]
+
+    @property
+    def box(self) -> list[int]:
+        """The box ``[x1, y1, x2, y2]`` around it, in pixels."""
+        xs, ys = zip(*self.outline, strict=True)
+        return [math.floor(min(xs)), math.floor(min(ys)), math.ceil(max(xs)), math.ceil(max(ys))]
+
+
+def place_things(scene: Scene, size: tuple[int, int], rng: random.Random) -> list[Place]:
+    """Places a scene's objects, at most 20: each stands in a cell of its own."""
     columns, rows = (4, 3) if len(scene.things) <= 10 else (5, 4)
     width, height = size[0] / columns, size[1] / rows
     cells = rng.sample(range(columns * rows), len(scene.things))
+    places = []
     for thing, cell in zip(scene.things, cells, strict=True):
-        radius = min(width, height) / 2 * rng.uniform(0.6, 0.9)
-        x = (cell % columns + 0.5) * width + rng.uniform(-1, 1) * (width / 2 - radius - 1)
-        y = (cell // columns + 0.5) * height + rng.uniform(-1, 1) * (height / 2 - radius - 1)
-        _draw_thing(image, thing, (x, y), radius, rng)
+        radius = min(width, height) / 2 * rng.uniform(0.65, 0.88)
+        x = (cell % columns + 0.5) * width + rng.uniform(-1, 1) * (width / 2 - radius - 2)
+        y = (cell // columns + 0.5) * height + rng.uniform(-1, 1) * (height / 2 - radius - 2)
+        places.append(Place(thing, x, y, radius, math.radians(rng.uniform(-8, 8))))
+    return places
+
+
+def draw_scene(scene: Scene, size: tuple[int, int], rng: random.Random) -> Image.Image:
+    """Draws a scene of at most 20 objects that do not touch, on a plain or shaded ground."""
+    places = place_things(scene, size, rng)
+    image = Image.new("RGB", size, _ground(rng))
+    if rng.random() < 0.5:
+        ramp = Image.linear_gradient("L").resize(size)
+        image.paste(Image.new("RGB", size, _ground(rng)), (0, 0), ramp)
+    for place in places:
+        _draw(image, place, _paint(place.thing.colour, rng))
     return image
 
 
-def _ground(rng: random.Random) -> tuple[int, int, int]:
+def _ground(rng: random.Random) -> Colour:
     """A light colour with little saturation, which no object has."""
     base = rng.randint(215, 240)
     red, green, blue = (base + rng.randint(-8, 8) for _ in range(3))
     return red, green, blue
 
 
-def _shade(image: Image.Image, colour: tuple[int, int, int]) -> None:
-    ramp = Image.linear_gradient("L").resize(image.size)
-    image.paste(Image.new("RGB", image.size, colour), (0, 0), ramp)
+def _draw(image: Image.Image, place: Place, colour: Colour) -> None:
+    """Draws an object on its own patch, oversampled for smooth edges."""
+    side = math.ceil(2 * place.radius) + 4
+    left, top = math.floor(place.x - side / 2), math.floor(place.y - side / 2)
+    mask = Image.new("L", (side * _OVERSAMPLED, side * _OVERSAMPLED))
+    corners = [((x - left) * _OVERSAMPLED, (y - top) * _OVERSAMPLED) for x, y in place.outline]
+    ImageDraw.Draw(mask).polygon(corners, fill=255)
+    image.paste(colour, (left, top), mask.resize((side, side), Image.Resampling.BOX))
 
 
-def _draw_thing(
-    image: Image.Image, thing: Thing, centre: Point, radius: float, rng: random.Random
-) -> None:
-    turn = math.radians(rng.uniform(-8, 8))
-    side = math.ceil(2 * radius) + 4
-    big = side * _OVERSAMPLED
-    scale = radius * _OVERSAMPLED
-    cosine, sine = math.cos(turn) * scale, math.sin(turn) * scale
-    mask = Image.new("L", (big, big))
-    outline = [
-        (big / 2 + x * cosine - y * sine, big / 2 + x * sine + y * cosine)
-        for x, y in _OUTLINES[thing.shape]()
-    ]
-    ImageDraw.Draw(mask).polygon(outline, fill=255)
-    mask = mask.resize((side, side), Image.Resampling.BOX)
-    image.paste(
-        _paint(thing.colour, rng), (round(centre[0] - side / 2), round(centre[1] - side / 2)), mask
-    )
-
-
-def _paint(colour: str, rng: random.Random) -> tuple[int, int, int]:
+def _paint(colour: str, rng: random.Random) -> Colour:
     """A shade of a colour."""
     if colour == "black":
         grey = rng.randint(15, 45)
