@@ -40,9 +40,9 @@ def build_processor(image_size: int = 96, patch_size: int = 16) -> LlavaProcesso
 
 def build_model(
     seed: int = 0,
-    hidden: int = 192,
+    hidden: int = 128,
     layers: int = 4,
-    heads: int = 6,
+    heads: int = 4,
     vision_hidden: int = 128,
     vision_layers: int = 3,
     image_size: int = 96,

@@ -98,7 +98,7 @@ class _World:
         try:
             exec(compile(code, "<action>", "exec"), self._names)
         except _Answered as answer:
-            return Outcome(final_answer=FinalAnswer(value=answer.value))  # type: ignore[arg-type]
+            return Outcome(final_answer=FinalAnswer(value=answer.value))
         except Exception as error:  # noqa: BLE001 - the fault is the lesson: it becomes the outcome
             return Outcome(status="error", error=_describe(error), stdout=self._output())
         return Outcome(stdout=self._output())
