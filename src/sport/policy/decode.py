@@ -1,0 +1,185 @@
+"""Sampling many candidates of many chats at once.
+
+Each prompt runs once, its images included; its cache is forked to its candidates, and the
+candidates of all prompts take one token together at each pass. Rows that have ended are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import Cache, DynamicCache
+
+from sport.policy.cache import fork_cache, keep_rows
+from sport.policy.encode import Encoded, special_ids
+from sport.policy.forward import base_model, collate, hidden_states, logits_of, pad_id
+from sport.policy.sampling import RowSampler
+from sport.types import END_OF_ACTION
+
+_KEEP = 0.75
+"""Ended rows are dropped once fewer than this share of rows is alive: dropping copies the cache."""
+
+
+@dataclass
+class Row:
+    """One candidate: what it is to be sampled with, and what came of it."""
+
+    seed: int
+    temperature: float
+    top_p: float
+    limit: int
+    tokens: list[int] = field(default_factory=list)
+    logp: float = 0.0
+    finish: Literal["stop", "length"] = "length"
+
+
+class Stops:
+    """Knows when an action has ended, and which tokens it may not contain."""
+
+    def __init__(self, model: nn.Module, processor: Any) -> None:
+        base = base_model(model)
+        self.tokenizer = processor.tokenizer
+        eos = base.generation_config.eos_token_id
+        listed = eos if isinstance(eos, list) else [eos]
+        self.eos = {i for i in (*listed, self.tokenizer.eos_token_id) if i is not None}
+        size = base.get_output_embeddings().weight.shape[0]
+        known = len(self.tokenizer)
+        # An image token or another turn inside an action would corrupt the history.
+        self.suppress = sorted({*special_ids(processor), *range(known, size)} - self.eos)
+        pieces = self.tokenizer.convert_ids_to_tokens(range(min(known, size)))
+        last = END_OF_ACTION[-1]
+        self._may_end = {i for i, piece in enumerate(pieces) if piece and last in piece}
+
+    def ended(self, row: Row) -> bool:
+        """Whether the row's last token ends it."""
+        token = row.tokens[-1]
+        if token in self.eos:
+            return True
+        return token in self._may_end and END_OF_ACTION in self._decode(row.tokens[-16:])
+
+    def text(self, row: Row) -> str:
+        """The action's text, up to its end marker."""
+        text = self._decode([t for t in row.tokens if t not in self.eos])
+        before, marker, _ = text.partition(END_OF_ACTION)
+        return before + marker
+
+    def _decode(self, tokens: list[int]) -> str:
+        text: str = self.tokenizer.decode(
+            tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return text
+
+
+@torch.inference_mode()
+def decode(
+    model: nn.Module,
+    processor: Any,
+    stops: Stops,
+    chats: Sequence[Encoded],
+    rows: Sequence[Sequence[Row]],
+) -> None:
+    """Samples ``rows[i]`` after ``chats[i]``, in place."""
+    device = base_model(model).device
+    batch = collate(chats, pad_id(processor), device)
+    logits, prompts, shift = _prefill(model, batch.inputs, batch.lengths)
+    repeats = torch.tensor([len(r) for r in rows], device=device)
+    flat = [row for group in rows for row in group]
+    steps = max(row.limit for row in flat)
+    state = _State(
+        model,
+        fork_cache(prompts, repeats, steps),
+        _with_room(batch.inputs["attention_mask"].repeat_interleave(repeats, dim=0), steps),
+        (batch.lengths + shift).repeat_interleave(repeats),
+        three_axes=_has_three_axes(model),
+    )
+    sampler = RowSampler(
+        [r.seed for r in flat],
+        [r.temperature for r in flat],
+        [r.top_p for r in flat],
+        steps,
+        torch.tensor(stops.suppress, device=device, dtype=torch.long),
+    )
+    _loop(flat, logits.repeat_interleave(repeats, dim=0), state, sampler, stops)
+
+
+def _loop(
+    flat: list[Row], logits: Tensor, state: _State, sampler: RowSampler, stops: Stops
+) -> None:
+    alive = list(range(len(flat)))
+    done: set[int] = set()
+    for step in range(max(row.limit for row in flat)):
+        tokens, logps = sampler.pick(logits, torch.tensor(alive, device=logits.device), step)
+        for index, token, logp in zip(alive, tokens.tolist(), logps.tolist(), strict=True):
+            row = flat[index]
+            if index in done:
+                continue
+            row.tokens.append(token)
+            row.logp += logp
+            if stops.ended(row):
+                row.finish = "stop"
+                done.add(index)
+            elif len(row.tokens) >= row.limit:
+                done.add(index)
+        live = [k for k, index in enumerate(alive) if index not in done]
+        if not live:
+            return
+        if len(live) < _KEEP * len(alive):
+            keep = torch.tensor(live, device=logits.device)
+            state.keep(keep)
+            tokens, alive = tokens[keep], [alive[k] for k in live]
+        logits = state.step(tokens)
+
+
+class _State:
+    """The rows' caches, masks and positions."""
+
+    def __init__(
+        self, model: nn.Module, cache: Cache, mask: Tensor, positions: Tensor, three_axes: bool
+    ) -> None:
+        self.model, self.cache, self.mask, self.positions = model, cache, mask, positions
+        self.three_axes = three_axes
+
+    def keep(self, rows: Tensor) -> None:
+        keep_rows(self.cache, rows)
+        self.mask, self.positions = self.mask[rows], self.positions[rows]
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """The logits after one more token a row."""
+        used = self.cache.get_seq_length() + 1
+        positions = self.positions[:, None]
+        output = hidden_states(
+            self.model,
+            {"input_ids": tokens[:, None], "attention_mask": self.mask[:, :used]},
+            position_ids=positions.expand(3, -1, -1) if self.three_axes else positions,
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        self.positions = self.positions + 1
+        return logits_of(self.model, output.last_hidden_state[:, -1])
+
+
+def _prefill(
+    model: nn.Module, inputs: dict[str, Tensor], lengths: Tensor
+) -> tuple[Tensor, Cache, Tensor]:
+    """Logits after each prompt, the prompts' cache, and how far images shift later positions."""
+    cache = DynamicCache(config=base_model(model).config.get_text_config())
+    output = hidden_states(model, inputs, past_key_values=cache, use_cache=True)
+    rows = torch.arange(len(lengths), device=lengths.device)
+    last = output.last_hidden_state[rows, lengths - 1]
+    shift = getattr(output, "rope_deltas", None)
+    shift = torch.zeros_like(lengths) if shift is None else shift.reshape(-1).to(lengths)
+    return logits_of(model, last), cache, shift
+
+
+def _has_three_axes(model: nn.Module) -> bool:
+    """Whether positions have a time, a height and a width (mrope)."""
+    rope = getattr(base_model(model).config.get_text_config(), "rope_parameters", None) or {}
+    return "mrope_section" in rope
+
+
+def _with_room(mask: Tensor, steps: int) -> Tensor:
+    return torch.cat([mask, mask.new_ones(len(mask), steps)], dim=1)
