@@ -1,1 +1,1 @@
-"""Tuners: what turns trajectories into an adapter."""
+"""Tuning: from trajectories to an adapter."""

@@ -1,0 +1,129 @@
+"""Preference pairs out of trajectories, and why candidates give none.
+
+The best candidate of a step is paired with each other one (paper, section 3.4). A step without a
+verdict gives nothing (D2); nor does a winner that failed, or a candidate that says the same (D3).
+What counts as the same is measured on tokens of code, so that short actions which differ in the
+one word that matters survive (D4).
+"""
+
+from __future__ import annotations
+
+import io
+import tokenize
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from rapidfuzz.distance import Indel
+
+from sport.tune.config import PairConfig
+from sport.types import Candidate, PreferencePair, Step, Trajectory
+
+_LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENCODING, tokenize.ENDMARKER}
+
+
+def build_pairs(
+    trajectories: Sequence[Trajectory], config: PairConfig | None = None
+) -> tuple[list[PreferencePair], Counter[str]]:
+    """Builds the preference pairs of some trajectories.
+
+    Args:
+        trajectories: What was explored.
+        config: Which pairs to keep.
+
+    Returns:
+        The pairs, in the order of the trajectories, steps and candidates; and how many candidates
+        had each fate. Its keys are ``kept``, ``no verdict``, ``winner failed``, ``unparsed``,
+        ``equal``, ``too similar``, ``small margin``, ``step is full`` and ``task is full``; the
+        counts add up to the number of candidates that are not their step's best.
+    """
+    config = config or PairConfig()
+    pairs: list[PreferencePair] = []
+    reasons: Counter[str] = Counter()
+    for trajectory in trajectories:
+        taken = 0
+        for step in trajectory.steps:
+            room = None if config.max_per_task is None else config.max_per_task - taken
+            found = _step_pairs(trajectory, step, config, reasons)
+            kept = found if room is None else found[:room]
+            reasons["task is full"] += len(found) - len(kept)
+            taken += len(kept)
+            pairs += kept
+    reasons["kept"] = len(pairs)
+    return pairs, +reasons
+
+
+def _step_pairs(
+    trajectory: Trajectory, step: Step, config: PairConfig, reasons: Counter[str]
+) -> list[PreferencePair]:
+    best = step.verdict.best
+    others = [i for i in range(len(step.candidates)) if i != best]
+    if best is None:
+        reasons["no verdict"] += len(others)
+        return []
+    kept: list[int] = []
+    for other in others:
+        reason = _objection(step, best, other, config)
+        if reason:
+            reasons[reason] += 1
+        else:
+            kept.append(other)
+    if config.max_per_step is not None and len(kept) > config.max_per_step:
+        reasons["step is full"] += len(kept) - config.max_per_step
+        clearest = sorted(kept, key=lambda i: (-_margin(step, best, i), i))
+        kept = sorted(clearest[: config.max_per_step])
+    return [
+        PreferencePair(
+            task_id=trajectory.task.id,
+            round=trajectory.round,
+            step=step.index,
+            chosen=best,
+            rejected=other,
+        )
+        for other in kept
+    ]
+
+
+def _objection(step: Step, best: int, other: int, config: PairConfig) -> str | None:
+    """Why this candidate gives no pair; ``None`` if it gives one."""
+    chosen, rejected = step.candidates[best], step.candidates[other]
+    if chosen.action.code is None or rejected.action.code is None:
+        return "unparsed"
+    if not chosen.ok:
+        return "winner failed"
+    mine, its = code_tokens(chosen.action.code), code_tokens(rejected.action.code)
+    if mine == its:
+        return "equal"
+    if Indel.normalized_similarity(mine, its) > config.max_similarity:
+        return "too similar"
+    if step.verdict.scores and _margin(step, best, other) < config.min_margin:
+        return "small margin"
+    return None
+
+
+def _margin(step: Step, best: int, other: int) -> float:
+    scores = step.verdict.scores
+    return scores[best] - scores[other] if scores else 0.0
+
+
+@lru_cache(maxsize=4096)
+def code_tokens(code: str) -> tuple[str, ...]:
+    """The tokens of a code, without comments and layout; words where it is not Python."""
+    try:
+        return tuple(_python_tokens(code))
+    except (tokenize.TokenError, SyntaxError):
+        return tuple(code.split())
+
+
+def _python_tokens(code: str) -> Iterator[str]:
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        if token.type in (tokenize.INDENT, tokenize.DEDENT):
+            yield tokenize.tok_name[token.type]
+        elif token.type not in _LAYOUT:
+            yield token.string
+
+
+def candidates_of(trajectory: Trajectory, pair: PreferencePair) -> tuple[Candidate, Candidate]:
+    """The chosen and the rejected candidate of a pair."""
+    step = trajectory.steps[pair.step]
+    return step.candidates[pair.chosen], step.candidates[pair.rejected]
