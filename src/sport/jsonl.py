@@ -10,7 +10,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -77,7 +77,9 @@ def append_lines(path: Path, lines: Iterable[str]) -> None:
                     rest = rest[os.write(handle, rest) :]
                 os.fsync(handle)
             except OSError:
-                os.ftruncate(handle, before)
+                # Where this fails too, the torn line is cut off when the file is next opened.
+                with suppress(OSError):
+                    os.ftruncate(handle, before)
                 raise
         finally:
             os.close(handle)

@@ -219,7 +219,9 @@ class Stages(Protocol):
         """The tasks that a round explores."""
         ...
 
-    def explore(self, tasks: Sequence[Task], adapter: Path | None, round: int) -> Sequence[Trajectory]:
+    def explore(
+        self, tasks: Sequence[Task], adapter: Path | None, round: int
+    ) -> Sequence[Trajectory]:
         """Step sampling and verification on the tasks."""
         ...
 

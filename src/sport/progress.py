@@ -27,7 +27,9 @@ log = logging.getLogger("sport")
 class Activity:
     """A stage that is under way: how much of it is done, and how it is going."""
 
-    def __init__(self, name: str, total: int | None, unit: str, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, total: int | None, unit: str, changed: Callable[[], None]
+    ) -> None:
         """Use :meth:`Progress.activity`."""
         self.name = name
         self.total = total
@@ -58,7 +60,9 @@ class Activity:
         if self.total is not None:
             parts.append(f"{self.done}/{self.total} {self._unit}")
             if 0 < self.done < self.total:
-                parts.append(f"about {self.seconds / self.done * (self.total - self.done):.0f} s left")
+                parts.append(
+                    f"about {self.seconds / self.done * (self.total - self.done):.0f} s left"
+                )
         parts += [self.note] if self.note else []
         return " · ".join([*parts, f"{self.seconds:.0f} s"])
 
@@ -82,7 +86,9 @@ class Progress:
         self._print(text)
 
     @contextmanager
-    def activity(self, name: str, total: int | None = None, unit: str = "tasks") -> Iterator[Activity]:
+    def activity(
+        self, name: str, total: int | None = None, unit: str = "tasks"
+    ) -> Iterator[Activity]:
         """A stage: watched while the block runs, summed up in a line at its end."""
         log.info("%s: started", name)
         watch = self._bar if self.console.is_terminal else self._lines

@@ -54,7 +54,7 @@ class File(Record):
     @classmethod
     def _locate(cls, data: Any, info: ValidationInfo) -> Any:
         if isinstance(data, dict) and info.context and "blobs" in info.context:
-            return {**data, "blobs": info.context["blobs"]}
+            return {**data, "blobs": str(info.context["blobs"])}
         return data
 
     @property

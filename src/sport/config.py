@@ -1,0 +1,320 @@
+"""Recipes: one TOML file says what a run does.
+
+A recipe is validated before anything starts: an unknown key names the nearest known one. Paths
+are relative to the recipe's file. The docstring of a field is its documentation.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sport.policy.base import SamplingPlan
+from sport.sandbox.base import Limits
+from sport.tune.config import PairConfig, SFTConfig, StepDPOConfig
+
+BUILT_IN = Path(__file__).parent / "pocket"
+"""Folder of the recipes that are shipped: ``pocket`` and ``pocket-quick``."""
+
+Control = Literal["random", "shuffled", "sft", "oracle"]
+
+
+class RecipeError(ValueError):
+    """A recipe cannot be read; names the file, the key and the mend."""
+
+
+class Section(BaseModel):
+    """Base of a recipe's sections: immutable, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Synthesis(Section):
+    """Where tasks come from, if not from a file."""
+
+    kind: Literal["grammar"] = "grammar"
+    """`grammar`: the pocket world's own problems, made offline."""
+    tasks_per_round: int = Field(400, ge=1)
+    """Fresh tasks that every round explores."""
+
+
+class PolicySettings(Section):
+    """The controller that is to become better."""
+
+    kind: Literal["local"] = "local"
+    """`local`: a vision-language model that transformers loads on this machine."""
+    model: str = "pocket"
+    """`pocket` (the embedded model), a folder, or a name on the model hub."""
+    adapter: str | None = None
+    """Folder of a PEFT adapter to start from."""
+    prompt: str = "compact"
+    """`compact`, `code_agent`, or the path of a `.md` file."""
+    device: str = "cpu"
+    """Where it computes, such as `cpu` or `cuda`."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of the model; all cores where it is left out."""
+    batch_rows: int = Field(320, ge=1)
+    """Candidates that are decoded together."""
+
+
+class Explore(Section):
+    """How far a trajectory goes (paper, section 4.1)."""
+
+    max_steps: int = Field(8, ge=1, le=14)
+    """Steps of a trajectory; at most 14, since the sandbox's walls nest no deeper."""
+    max_errors: int = Field(5, ge=1)
+    """Failed steps after which a trajectory ends."""
+    group: int = Field(64, ge=1)
+    """Tasks that step together; a run that was killed redoes its last group."""
+
+
+class SandboxSettings(Section):
+    """Bounds on what model-written code may use, one candidate at a time."""
+
+    wall_s: float = Field(30.0, gt=0)
+    """Wall time, in seconds."""
+    cpu_s: float = Field(20.0, gt=0)
+    """CPU time, in seconds."""
+    memory_mb: int = Field(2048, ge=64)
+    """Memory, in MiB."""
+    disk_mb: int = Field(512, ge=1)
+    """Size of its workspace, in MiB."""
+    processes: int = Field(32, ge=1)
+    """Processes and threads."""
+    output_chars: int = Field(10_000, ge=100)
+    """Characters of output that are kept."""
+    unsafe_local: bool = False
+    """Runs without walls where the system has none. Model-written code can then do what you can."""
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds as the sandbox takes them."""
+        return Limits.model_validate(self.model_dump(exclude={"unsafe_local"}))
+
+
+class VerifierSettings(Section):
+    """Who names the best candidate of a step."""
+
+    kind: Literal["rubric", "random", "oracle"] = "rubric"
+    """`rubric`: rules, offline; `random` and `oracle` are controls."""
+
+
+class DPOStage(StepDPOConfig):
+    """A stage of step-wise preference tuning (paper, section 3.4)."""
+
+    kind: Literal["dpo"] = "dpo"
+
+
+class SFTStage(SFTConfig):
+    """A stage of supervised tuning on the chosen actions."""
+
+    kind: Literal["sft"] = "sft"
+
+
+TuneStage = Annotated[DPOStage | SFTStage, Field(discriminator="kind")]
+
+
+class Evaluation(Section):
+    """What is measured after each round: greedily, with one sample a step."""
+
+    test: int = Field(400, ge=1)
+    """Test tasks; they are only measured, never chosen by."""
+    dev: int = Field(100, ge=1)
+    """Development tasks, by which tuning stops early."""
+    controls: tuple[Control, ...] = ("random",)
+    """Controls of round 1: the same candidates and stages, but other labels."""
+    early_stop: bool = True
+    """Whether the epoch that does best on the development tasks is kept."""
+    group: int = Field(100, ge=1)
+    """Tasks that are evaluated together."""
+    held_out: float = Field(0.2, gt=0, lt=1)
+    """Share of own tasks that is held out for evaluation, by picture."""
+
+
+class Images(Section):
+    """What happens to a picture where it enters, once."""
+
+    max_pixels: int = Field(2_000_000, ge=1024)
+    """Larger pictures are scaled down to this area."""
+
+
+class Recipe(Section):
+    """All that a run depends on."""
+
+    name: str = ""
+    """Name of the run; the file's name where it is left out."""
+    root: Path = Path(".")
+    """Folder that relative paths start from; the recipe's own where it is left out."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    rounds: int = Field(1, ge=0)
+    """Rounds of exploring and tuning; 0 evaluates only."""
+    tasks: str | None = None
+    """Path of a `tasks.jsonl` of your own; instead of `[synthesis]`."""
+    tools: tuple[str, ...] = ("ocr", "objectlocation", "ask_search_agent", "visualizer")
+    """Names of built-in tools, and own ones as `module:function`."""
+    synthesis: Synthesis | None = None
+    policy: PolicySettings = PolicySettings()
+    sampling: SamplingPlan = SamplingPlan()
+    explore: Explore = Explore()
+    sandbox: SandboxSettings = SandboxSettings()
+    verifier: VerifierSettings = VerifierSettings()
+    pairs: PairConfig = PairConfig()
+    tune: tuple[TuneStage, ...] = (DPOStage(),)
+    evaluation: Evaluation = Evaluation()
+    images: Images = Images()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.tasks is None) == (self.synthesis is None):
+            raise ValueError(
+                "a run needs its tasks from exactly one place: give either "
+                '`tasks = "tasks.jsonl"` or a section `[synthesis]`'
+            )
+        return self
+
+    def path(self, value: str) -> Path:
+        """A path of the recipe, made absolute."""
+        return (self.root / value).absolute()
+
+    def to_toml(self) -> str:
+        """The recipe with every default written out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+_PATHS = frozenset({"tasks", "policy.model", "policy.adapter"})
+
+
+def find_recipe(recipe: str) -> Path:
+    """The file of a recipe: a path, or the name of a built-in one.
+
+    Raises:
+        RecipeError: There is none.
+    """
+    path = Path(recipe)
+    if path.is_file():
+        return path
+    built_in = BUILT_IN / f"{recipe}.toml"
+    if built_in.is_file():
+        return built_in
+    known = sorted(p.stem for p in BUILT_IN.glob("*.toml"))
+    hint = _nearest(recipe, known)
+    raise RecipeError(
+        f"There is no recipe {recipe!r}: it is neither a file nor a built-in one "
+        f"({', '.join(known)}).{hint}"
+    )
+
+
+def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe and applies overrides.
+
+    Args:
+        recipe: Path of a TOML file, or a built-in name.
+        overrides: Such as ``explore.max_steps=4``; values are TOML, and bare words are text. A
+            path given here is relative to the working directory.
+
+    Raises:
+        RecipeError: All that is wrong with it.
+    """
+    file = find_recipe(recipe)
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{file}: this is not valid TOML: {error}") from None
+    for override in overrides:
+        _override(data, override)
+    data.setdefault("name", file.stem)
+    root = data.get("root", ".")
+    if isinstance(root, str):
+        data["root"] = str((file.parent / root).absolute())
+    return parse_recipe(data, str(file))
+
+
+def parse_recipe(data: Mapping[str, Any], source: str) -> Recipe:
+    """Validates a recipe's data; ``source`` is what errors call it.
+
+    Raises:
+        RecipeError: All that is wrong with it, one line each.
+    """
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        problems = [_problem(e["loc"], e["type"], e["msg"], e["input"]) for e in error.errors()]
+        raise RecipeError("\n".join(f"{source}: {p}" for p in problems)) from None
+
+
+def differences(a: Recipe, b: Recipe) -> list[str]:
+    """The dotted keys in which two recipes differ."""
+    flat_a, flat_b = _flatten(a.model_dump(mode="json")), _flatten(b.model_dump(mode="json"))
+    return sorted(k for k in flat_a.keys() | flat_b.keys() if flat_a.get(k) != flat_b.get(k))
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    key, text = key.strip(), text.strip()
+    if not separator or not key:
+        raise RecipeError(f"-o {override}: an override is `key=value`, as in -o rounds=2")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    if key in _PATHS and isinstance(value, str) and Path(value).exists():
+        value = os.path.abspath(value)
+    *parents, last = key.split(".")
+    section = data
+    for parent in parents:
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise RecipeError(f"-o {override}: {parent!r} is not a section with keys of its own")
+    section[last] = value
+
+
+def _problem(loc: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
+    """One line on one thing that is wrong."""
+    # A tagged union puts its tag into the location; the recipe has no such key.
+    tags = {"dpo", "sft"} if loc and loc[0] == "tune" else set()
+    keys = [k for k in loc if k not in tags]
+    where = ".".join(str(k + 1) if isinstance(k, int) else k for k in keys)
+    if kind == "extra_forbidden":
+        known = _known_keys(loc[:-1])
+        return f"unknown key {where!r}.{_nearest(str(loc[-1]), known)} Known: {', '.join(known)}."
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    if kind.startswith("union_tag"):
+        return f'{where}: a stage has kind = "dpo" or kind = "sft"'
+    shown = f" (it is {value!r})" if isinstance(value, str | int | float | bool) else ""
+    return f"{where}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _known_keys(loc: Iterable[int | str]) -> list[str]:
+    model: Any = Recipe
+    for key in loc:
+        if key in ("dpo", "sft"):
+            model = DPOStage if key == "dpo" else SFTStage
+        elif isinstance(key, str) and isinstance(model, type) and key in model.model_fields:
+            annotation = model.model_fields[key].annotation
+            models = [a for a in (annotation, *get_args(annotation)) if hasattr(a, "model_fields")]
+            model = models[0] if models else model
+    return sorted(model.model_fields)
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _flatten(data: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(data, dict):
+        return {prefix: data}
+    return {
+        k: v
+        for key, value in data.items()
+        for k, v in _flatten(value, f"{prefix}.{key}" if prefix else key).items()
+    }

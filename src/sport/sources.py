@@ -1,0 +1,114 @@
+"""Where a run's tasks come from, to explore and to measure on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sport.blobs import BlobStore
+from sport.config import Recipe
+from sport.evals.base import Benchmark, Score
+from sport.tasks import load_tasks, split_by_picture
+from sport.types import Task, Trajectory, derive_seed
+
+
+class Source(Protocol):
+    """Tasks of a run.
+
+    Attributes:
+        benchmark: What evaluations call it.
+        splits: What is measured after each round, the one that counts last.
+        dev: The split by which tuning stops early, if there is one.
+    """
+
+    benchmark: str
+    splits: tuple[str, ...]
+    dev: str | None
+
+    def train(self, round: int) -> list[Task]:
+        """The tasks that a round explores."""
+        ...
+
+    def evaluation(self, split: str) -> Sequence[Task]:
+        """The tasks of a split, with gold where there is any."""
+        ...
+
+    def score(self, task: Task, trajectory: Trajectory) -> Score:
+        """How a trajectory did on its task."""
+        ...
+
+
+def open_source(recipe: Recipe, blobs: BlobStore) -> Source:
+    """The source that a recipe names."""
+    if recipe.tasks is not None:
+        return OwnTasks(recipe, blobs)
+    return PocketWorld(recipe, blobs)
+
+
+class PocketWorld:
+    """The embedded world: fresh tasks every round, and a benchmark that shares none with them."""
+
+    benchmark = "pocket"
+    splits = ("dev", "test")
+    dev = "dev"
+
+    def __init__(self, recipe: Recipe, blobs: BlobStore) -> None:
+        """Pictures go to ``blobs``."""
+        from sport.pocket.benchmark import PocketBenchmark
+
+        assert recipe.synthesis is not None
+        self._per_round = recipe.synthesis.tasks_per_round
+        self._seed = recipe.seed
+        self._blobs = blobs
+        self._benchmark: Benchmark = PocketBenchmark(
+            blobs.folder, dev=recipe.evaluation.dev, test=recipe.evaluation.test
+        )
+
+    def train(self, round: int) -> list[Task]:
+        """Fresh tasks; another round or recipe seed gives others."""
+        from sport.synthesis.grammar import GrammarSynthesizer
+
+        synthesizer = GrammarSynthesizer("train", self._blobs.folder)
+        return synthesizer.synthesize(self._per_round, derive_seed(self._seed, round, "tasks"))
+
+    def evaluation(self, split: str) -> Sequence[Task]:
+        """The benchmark's tasks, the same for every recipe."""
+        return self._benchmark.tasks(split)
+
+    def score(self, task: Task, trajectory: Trajectory) -> Score:
+        """The benchmark's score."""
+        return self._benchmark.score(task, trajectory)
+
+
+class OwnTasks:
+    """A user's own tasks: every round explores all but a share that is held out by picture."""
+
+    benchmark = "own"
+    splits = ("held-out",)
+    dev = None
+
+    def __init__(self, recipe: Recipe, blobs: BlobStore) -> None:
+        """Reads all tasks and pictures at once, so that what is wrong with them shows at the start.
+
+        Raises:
+            TasksError: All that is wrong with them.
+        """
+        assert recipe.tasks is not None
+        tasks = load_tasks(recipe.path(recipe.tasks), blobs, recipe.images.max_pixels)
+        self._train, self._held_out = split_by_picture(
+            tasks, recipe.evaluation.held_out, recipe.seed
+        )
+
+    def train(self, round: int) -> list[Task]:
+        """The tasks that are not held out, the same in every round."""
+        return self._train
+
+    def evaluation(self, split: str) -> Sequence[Task]:
+        """The tasks that are held out."""
+        return self._held_out
+
+    def score(self, task: Task, trajectory: Trajectory) -> Score:
+        """The usual metrics; AnsAcc only where a task carries its answer."""
+        from sport.evals.metrics import score
+
+        return score(task, trajectory)

@@ -1,0 +1,333 @@
+"""The run folder: everything that a run has done, so that it can be read and resumed.
+
+::
+
+    config.toml            the recipe, every default written out
+    tasks.jsonl            the tasks that are explored, with gold where there is any
+    trajectories.jsonl     what exploring gave, all rounds, one whole trajectory a line
+    evaluation/<split>.jsonl            the tasks of a split
+    rounds/<k>/tasks.jsonl              which tasks round k explores, in order
+    rounds/<k>/pairs.jsonl              the preference pairs of round k
+    rounds/<k>/tuning.jsonl             curves of its tuning
+    rounds/<k>/eval-<split>[-<control>].jsonl    its evaluation's trajectories
+    adapters/r<k>[-<control>]           what tuning gave
+    blobs/  cache/                      files by content; results of deterministic tools
+    metrics.jsonl          one evaluation a line
+    report.html  run.log
+
+There is one writer at a time, and any number of readers. Lines are on the disk before the next
+stage starts; trajectories are appended in whole groups, in the order of their tasks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sport.blobs import BlobStore
+from sport.config import Recipe, differences, parse_recipe
+from sport.jsonl import (
+    StoreError,
+    append_lines,
+    keep_lines,
+    mend,
+    read_lines,
+    storing,
+    write_whole,
+)
+from sport.types import PreferencePair, Task, Trajectory
+
+R = TypeVar("R", Task, PreferencePair)
+
+RESUMABLE = frozenset({"rounds"})
+"""What may differ where a run goes on: a finished run goes on with more rounds."""
+
+
+class Run:
+    """One run's folder.
+
+    Attributes:
+        path: The folder.
+        recipe: What the run does.
+        blobs: Its files, by content.
+    """
+
+    def __init__(self, path: Path, recipe: Recipe) -> None:
+        """Use :meth:`open` or :meth:`create`."""
+        self.path = path
+        self.recipe = recipe
+        self.blobs = BlobStore(path / "blobs")
+        self._lock: int | None = None
+
+    # Opening and closing.
+
+    @classmethod
+    def open(cls, path: Path | str) -> Self:
+        """Opens a run for reading, whether or not another process is writing it.
+
+        Raises:
+            StoreError: The folder is no run.
+        """
+        folder = Path(path).absolute()
+        return cls(folder, _read_recipe(folder))
+
+    @classmethod
+    def create(cls, path: Path | str, recipe: Recipe) -> Self:
+        """Opens a run for writing: a new one, or one to go on with.
+
+        Raises:
+            StoreError: The folder belongs to another recipe, to a running process or to
+                something else, or it cannot be written.
+        """
+        folder = Path(path).absolute()
+        with storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder, recipe)
+        run._take()
+        try:
+            run._claim()
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    def _claim(self) -> None:
+        config = self.path / "config.toml"
+        if config.is_file():
+            before = _read_recipe(self.path)
+            other = [k for k in differences(before, self.recipe) if k not in RESUMABLE]
+            if other:
+                raise StoreError(
+                    f"{self.path} holds a run of another recipe (it differs in "
+                    f"{', '.join(other[:6])}). Give this one another folder with --out, or delete "
+                    "that folder to start anew."
+                )
+        elif any(p.name not in ("run.lock", "run.log") for p in self.path.iterdir()):
+            raise StoreError(
+                f"{self.path} is neither empty nor a run. Choose another folder with --out."
+            )
+        write_whole(config, self.recipe.to_toml())
+        for name in ("tasks.jsonl", "metrics.jsonl"):
+            mend(self.path / name)
+
+    def _take(self) -> None:
+        lock = self.path / "run.lock"
+        with storing(lock):
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 32).decode(errors="replace").strip()
+            os.close(handle)
+            raise StoreError(
+                f"{self.path} is being written by another process"
+                f"{f' (pid {holder})' if holder else ''}. Wait for it or stop it; reading with "
+                "`sport report` works meanwhile."
+            ) from None
+        with storing(lock):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+        self._lock = handle
+
+    def close(self) -> None:
+        """Lets another process write."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        """Enters a block at whose end the run is closed."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes the run."""
+        self.close()
+
+    # Reading.
+
+    def tasks(self, split: str = "train", round: int | None = None) -> list[Task]:
+        """Tasks with gold.
+
+        Args:
+            split: ``train`` for the tasks that are explored; ``dev``, ``test`` or ``held-out``.
+            round: Only those that this round explores, in its order.
+        """
+        tasks = self._records(self._task_file(split), Task)
+        if round is None:
+            return tasks
+        by_id = {t.id: t for t in tasks}
+        return [by_id[i] for i in self._task_ids(round)]
+
+    def has_tasks(self, split: str = "train", round: int | None = None) -> bool:
+        """Whether :meth:`add_tasks` has been done."""
+        file = self._task_file(split) if round is None else self._round_tasks(round)
+        return file.is_file()
+
+    def trajectories(self, round: int | None = None) -> Iterator[Trajectory]:
+        """What exploring gave, in order; all rounds, or one."""
+        for trajectory in self._trajectories(self.path / "trajectories.jsonl"):
+            if round in (None, trajectory.round):
+                yield trajectory
+
+    def evaluation(
+        self, round: int, split: str = "test", control: str | None = None
+    ) -> Iterator[Trajectory]:
+        """The trajectories of an evaluation, in the order of the split's tasks."""
+        return self._trajectories(self.evaluation_file(round, split, control))
+
+    def pairs(self, round: int | None = None) -> list[PreferencePair]:
+        """The preference pairs of a round, or of all."""
+        rounds = self.rounds() if round is None else [round]
+        files = [self.round_folder(k) / "pairs.jsonl" for k in rounds]
+        return [pair for file in files for pair in self._records(file, PreferencePair)]
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The evaluations, one row each."""
+        return [json.loads(line) for line in read_lines(self.path / "metrics.jsonl")]
+
+    def rounds(self) -> list[int]:
+        """The rounds that have a folder, in order; 0 is the starting policy."""
+        return sorted(int(p.name) for p in self.path.glob("rounds/*") if p.name.isdigit())
+
+    def adapter(self, round: int | None = None, control: str | None = None) -> Path | None:
+        """The adapter that a round ended with; ``None`` for round 0 of a recipe without one.
+
+        Args:
+            round: The round; the last tuned one if it is ``None``.
+            control: The control, where its adapter is meant.
+
+        Raises:
+            StoreError: That round has not been tuned.
+        """
+        if round is None:
+            tuned = [k for k in self.rounds() if self.adapter_folder(k).is_dir()]
+            round = max(tuned, default=0)
+        if round == 0:
+            start = self.recipe.policy.adapter
+            return None if start is None else self.recipe.path(start)
+        folder = self.adapter_folder(round, control)
+        if not folder.is_dir():
+            what = f"round {round}" + (f" (control {control})" if control else "")
+            raise StoreError(f"{self.path} has no adapter of {what}: it has not been tuned.")
+        return folder
+
+    def load_policy_model(self, round: int | None = None) -> tuple[Any, Any]:
+        """The model of a round's policy, its adapter applied, and its processor.
+
+        Args:
+            round: The round; the last tuned one if it is ``None``, 0 for the starting policy.
+        """
+        from sport.assemble import load_policy
+
+        policy = load_policy(self.recipe, self.adapter(round))
+        return policy.model, policy.processor
+
+    # Where things lie.
+
+    def round_folder(self, round: int) -> Path:
+        """Folder of a round."""
+        return self.path / "rounds" / str(round)
+
+    def adapter_folder(self, round: int, control: str | None = None) -> Path:
+        """Folder of a round's adapter."""
+        return self.path / "adapters" / f"r{round}{_suffix(control)}"
+
+    def evaluation_file(self, round: int, split: str, control: str | None = None) -> Path:
+        """File of an evaluation's trajectories."""
+        return self.round_folder(round) / f"eval-{split}{_suffix(control)}.jsonl"
+
+    # Writing.
+
+    def add_tasks(
+        self, tasks: Sequence[Task], split: str = "train", round: int | None = None
+    ) -> None:
+        """Stores tasks of a split; with ``round``, as those that the round explores, in order."""
+        if round is None:
+            write_whole(self._task_file(split), _jsonl(t.model_dump_json() for t in tasks))
+            return
+        known = {t.id for t in self.tasks()}
+        append_lines(
+            self._task_file("train"), [t.model_dump_json() for t in tasks if t.id not in known]
+        )
+        write_whole(self._round_tasks(round), _jsonl(json.dumps({"id": t.id}) for t in tasks))
+
+    def resume(self, file: Path, tasks: Sequence[Task], round: int, group: int) -> int:
+        """How many of ``tasks`` a file of trajectories holds already, in whole groups.
+
+        A group that was being written when the run was killed is cut off, to be redone whole.
+
+        Raises:
+            StoreError: The file holds something else than the first of these tasks.
+        """
+        heads = [json.loads(line) for line in read_lines(file)]
+        ids = [h["task"]["id"] for h in heads if h["round"] == round]
+        if ids != [t.id for t in tasks[: len(ids)]]:
+            raise StoreError(
+                f"{file}: the trajectories of round {round} are not those of the round's tasks. "
+                "The file was changed; put the old one back, or start the run anew."
+            )
+        done = len(ids) if len(ids) == len(tasks) else len(ids) // group * group
+        keep_lines(file, len(heads) - len(ids) + done)
+        return done
+
+    def append(self, file: Path, trajectories: Iterable[Trajectory]) -> None:
+        """Appends the trajectories of a group to a file, all of them or none."""
+        append_lines(file, [t.model_dump_json() for t in trajectories])
+
+    def write_pairs(self, round: int, pairs: Iterable[PreferencePair]) -> None:
+        """Stores the preference pairs of a round."""
+        file = self.round_folder(round) / "pairs.jsonl"
+        write_whole(file, _jsonl(p.model_dump_json() for p in pairs))
+
+    def add_metrics(self, row: dict[str, Any]) -> None:
+        """Appends an evaluation."""
+        append_lines(self.path / "metrics.jsonl", [json.dumps(row)])
+
+    # Helpers.
+
+    def _task_file(self, split: str) -> Path:
+        if split == "train":
+            return self.path / "tasks.jsonl"
+        return self.path / "evaluation" / f"{split}.jsonl"
+
+    def _round_tasks(self, round: int) -> Path:
+        return self.round_folder(round) / "tasks.jsonl"
+
+    def _task_ids(self, round: int) -> list[str]:
+        return [json.loads(line)["id"] for line in read_lines(self._round_tasks(round))]
+
+    def _records(self, file: Path, record: type[R]) -> list[R]:
+        context = {"blobs": self.blobs.folder}
+        return [record.model_validate_json(line, context=context) for line in read_lines(file)]
+
+    def _trajectories(self, file: Path) -> Iterator[Trajectory]:
+        context = {"blobs": self.blobs.folder}
+        for line in read_lines(file):
+            yield Trajectory.model_validate_json(line, context=context)
+
+
+def _suffix(control: str | None) -> str:
+    return f"-{control}" if control else ""
+
+
+def _jsonl(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _read_recipe(folder: Path) -> Recipe:
+    config = folder / "config.toml"
+    try:
+        return parse_recipe(tomllib.loads(config.read_text(encoding="utf-8")), str(config))
+    except FileNotFoundError:
+        raise StoreError(f"{folder} is not a run: it has no config.toml.") from None
