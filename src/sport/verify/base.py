@@ -8,6 +8,10 @@ from typing import Protocol
 from sport.types import Candidate, Step, Task, Verdict
 
 
+class VerdictError(RuntimeError):
+    """A verifier gave no verdict that can be used; says what it gave instead."""
+
+
 class Verifier(Protocol):
     """Judges the candidates of one step (paper, section 3.3).
 
