@@ -37,7 +37,7 @@ class Place:
         cosine, sine = math.cos(self.turn) * self.radius, math.sin(self.turn) * self.radius
         return [
             (self.x + u * cosine - v * sine, self.y + u * sine + v * cosine)
-            for u, v in _OUTLINES[self.thing.shape]()
+            for u, v in outline(self.thing.shape)
         ]
 
     @property
@@ -102,7 +102,7 @@ def _paint(colour: str, rng: random.Random) -> Colour:
     return red, green, blue
 
 
-# Outlines, inside the unit circle, y downwards.
+# Outlines, in the unit circle.
 
 
 def _circle() -> list[Point]:
@@ -171,3 +171,8 @@ _OUTLINES: dict[str, Callable[[], list[Point]]] = {
     "diamond": _diamond,
     "moon": _moon,
 }
+
+
+def outline(shape: str) -> list[Point]:
+    """Corners of a shape that fills the unit circle, y downwards."""
+    return _OUTLINES[shape]()

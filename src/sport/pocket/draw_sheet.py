@@ -66,19 +66,25 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 def _page(
-    image: Image.Image, area: tuple[int, int, int, int], sheet: Sheet, ink: Colour,
+    image: Image.Image,
+    area: tuple[int, int, int, int],
+    sheet: Sheet,
+    ink: Colour,
     rng: random.Random,
-) -> _Page:  # fmt: skip
+) -> _Page:
     """A page in the largest font, up to a drawn size, in which every row fits the area."""
     name, size = rng.choice(_FONTS[sheet.layout]), rng.randint(18, 24)
-    rows = [*sheet.rows, *([sheet.header] if sheet.header else [])]
     left, _, right, _ = area
-    gaps = 110 if sheet.layout == "chart" else 34 * (len(sheet.rows[0]) - 1)
-    while size > 14 and right - left - gaps < max(
-        _font(name, size).getlength("".join(row)) for row in rows
-    ):
+    while size > 14 and right - left < _needed(sheet, _font(name, size)):
         size -= 1
     return _Page(ImageDraw.Draw(image), area, _font(name, size), ink, rng)
+
+
+def _needed(sheet: Sheet, font: ImageFont.FreeTypeFont) -> float:
+    """Width of the widest possible row, with the gaps between its cells (or its bar)."""
+    rows = [*sheet.rows, *([("", *sheet.header)] if sheet.header else [])]
+    columns = [max(font.getlength(cell) for cell in cells) for cells in zip(*rows, strict=True)]
+    return sum(columns) + (110 if sheet.layout == "chart" else 34 * (len(columns) - 1))
 
 
 def _baselines(page: _Page, lines: int) -> list[float]:

@@ -1,0 +1,135 @@
+"""``ocr``: reads printed text with RapidOCR, whose models come in its wheel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sport.tools.images import load_rgb
+
+_LARGEST_SIDE = 1280
+"""Detection looks at no more pixels a side: lines of a scanned page stay some 12 pixels high."""
+_LIKE_SHAPES = frozenset("十大〇CLOTVXco")
+"""Letters that the recogniser sees in drawn crosses and moons."""
+_SURE = 0.8
+"""Recognition score above which a piece shows that a picture holds text at all."""
+_SETTINGS = {
+    "Global.use_cls": False,
+    "Global.log_level": "critical",
+    # One thread: calls come from several, and two threads here spin on each other.
+    "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+    # By default pictures are enlarged to 736 pixels for detection, and every box is padded to
+    # 320 pixels for recognition: four times the work, and not one cell of a sheet read better.
+    "Det.limit_type": "max",
+    "Det.limit_side_len": _LARGEST_SIDE,
+    # A lone digit is a weak box; what is no text is dropped by its recognition score.
+    "Det.box_thresh": 0.3,
+    "Rec.rec_img_shape": [3, 48, 48],
+    "Rec.rec_batch_num": 2,
+}
+
+
+def ocr(image_path: Path) -> str:
+    """Reads the text in a picture.
+
+    Args:
+        image_path: The picture.
+
+    Returns:
+        The text line by line, from top to bottom; parts of a line are joined by a space. Empty
+        where nothing can be read.
+    """
+    return "\n".join(join_lines(_without_symbols(_read(load_rgb(image_path)))))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of text, its score in [0, 1] and its corners, ``(4, 2)``, clockwise from top left."""
+
+    text: str
+    score: float
+    corners: NDArray[np.float32]
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Its centre, in pixels."""
+        x, y = self.corners.mean(axis=0)
+        return float(x), float(y)
+
+    @property
+    def width(self) -> float:
+        """Length of its upper edge, in pixels."""
+        return float(np.linalg.norm(self.corners[1] - self.corners[0]))
+
+    @property
+    def height(self) -> float:
+        """Length of its left edge, in pixels."""
+        return float(np.linalg.norm(self.corners[3] - self.corners[0]))
+
+    @property
+    def slope(self) -> float:
+        """Fall of its upper and lower edges, as a tangent."""
+        along = self.corners[1] - self.corners[0] + self.corners[2] - self.corners[3]
+        return float(along[1] / max(1e-6, abs(along[0])))
+
+
+@lru_cache(maxsize=1)
+def _engine() -> Any:
+    from rapidocr import RapidOCR
+
+    return RapidOCR(params=_SETTINGS)
+
+
+def _read(pixels: NDArray[np.uint8]) -> list[Piece]:
+    found = _engine()(np.ascontiguousarray(pixels[:, :, ::-1]))
+    if found.txts is None:
+        return []
+    parts = zip(found.txts, found.scores, found.boxes, strict=True)
+    return [Piece(text.strip(), float(score), corners) for text, score, corners in parts]
+
+
+def _without_symbols(pieces: list[Piece]) -> list[Piece]:
+    """Nothing, where no piece is surely text: drawn crosses and moons are read as + and C."""
+    return pieces if any(_is_text(p) for p in pieces) else []
+
+
+def _is_text(piece: Piece) -> bool:
+    letters = [c for c in piece.text if c.isalnum() and c not in _LIKE_SHAPES]
+    return piece.score >= _SURE and (len(letters) > 1 or piece.text.isdigit())
+
+
+def join_lines(pieces: list[Piece]) -> list[str]:
+    """Joins pieces into lines: a detector splits a row of a receipt into item and price.
+
+    A piece continues the line whose middle, followed along the line's slope, meets its centre.
+    """
+    if not pieces:
+        return []
+    long = [p for p in pieces if p.width > 3 * p.height]
+    slope = median(p.slope for p in long) if long else 0.0
+    lines: list[list[Piece]] = []
+    for piece in sorted(pieces, key=lambda p: p.centre[0]):
+        best = min(lines, key=lambda line: _miss(line[-1], piece, slope), default=None)
+        if best is not None and _miss(best[-1], piece, slope) < 0.5:
+            best.append(piece)
+        else:
+            lines.append([piece])
+    lines.sort(key=lambda line: line[0].centre[1] - slope * line[0].centre[0])
+    return [" ".join(p.text for p in line) for line in lines]
+
+
+def _miss(last: Piece, piece: Piece, slope: float) -> float:
+    """By how much of a line's height a piece misses the line that ends with another."""
+    if piece.centre[0] - last.centre[0] < (piece.width + last.width) / 4:
+        return math.inf
+    own = last.slope if last.width > 4 * last.height else slope
+    expected = last.centre[1] + own * (piece.centre[0] - last.centre[0])
+    return abs(piece.centre[1] - expected) / min(last.height, piece.height)
