@@ -20,7 +20,6 @@ Criterion = Callable[[View], Remark]
 
 NOTHING: Remark = (0.0, "")
 _NAME_WORDS = 3  # an argument of more content words is a question, not the name of a thing
-_HARMLESS = frozenset({0.0, 1.0, 2.0, 100.0})  # neutral elements, halves, per cent
 
 
 # Every candidate.
@@ -129,10 +128,13 @@ def _lookup(view: View, asked: frozenset[str], foreign: list[str], follows: bool
 
 
 def _dropped_qualifier(tokens: tuple[str, ...], asked: frozenset[str]) -> str:
-    """The word that qualifies, in the query, what the argument asks about without it."""
-    for before, word in zip(tokens, tokens[1:], strict=False):
-        if word in asked and before not in asked and not is_function_word(before):
-            return before
+    """The word that qualifies, wherever the query names it, what the argument asks about."""
+    before: dict[str, set[str]] = {}
+    for qualifier, word in zip(("", *tokens), tokens, strict=False):
+        before.setdefault(word, set()).add("" if is_function_word(qualifier) else qualifier)
+    for word in sorted(asked & before.keys()):
+        if "" not in before[word] and not before[word] & asked:
+            return min(before[word])
     return ""
 
 
@@ -155,15 +157,15 @@ def answers_from_evidence(view: View) -> Remark:
         return NOTHING
     if view.value is None or view.value in ("", [], {}):
         return -8.0, "gives an empty answer"
-    invented = sorted(_written(origin) - view.past.observed - _harmless(origin))
+    shown = view.past.derived | numbers_in_all((*view.past.findings, *view.findings))
+    invented = sorted(_written(origin) - view.question.numbers - shown - _harmless(origin))
     if invented:
         return -8.0, f"invents {invented[0]:g}, which no tool returned"
     if origin.calls:
         return 6.0, "computes the answer from what the tools returned"
     if isinstance(view.value, str) and as_number(view.value) is None:
         return _quotes(view, view.value)
-    copied = _written(origin) & (view.past.derived | numbers_in_all(view.past.findings))
-    if copied:
+    if _written(origin) & shown:
         return 4.0, "copies numbers that were observed"
     return -6.0, "the answer rests on nothing that was observed"
 
@@ -177,7 +179,18 @@ def _written(origin: Origin) -> frozenset[float]:
 
 
 def _harmless(origin: Origin) -> frozenset[float]:
-    return _HARMLESS if origin.calls else frozenset()
+    """Numbers that belong to an operation: a start at 0, counting by 1, halves, per cent."""
+    if not origin.calls:
+        return frozenset()
+    ones = {1.0} if "sum" in origin.operations else set()
+    halves = {2.0} if "Div" in origin.operations else set()
+    return frozenset({0.0, 100.0} | ones | halves)
+
+
+def _relays(view: View, origin: Origin) -> bool:
+    """Whether it passes on what an earlier step computed, which was judged at that step."""
+    computed = view.past.derived - numbers_in_all(view.past.findings)
+    return not origin.calls and bool(_written(origin) & computed)
 
 
 def _quotes(view: View, answer: str) -> Remark:
@@ -234,7 +247,7 @@ def covers_question(view: View) -> Remark:
 def uses_findings(view: View) -> Remark:
     """Coherent with what came before: what was found on the way enters the answer."""
     origin = view.answer
-    if origin is None:
+    if origin is None or _relays(view, origin):
         return NOTHING
     written = _written(origin)
     fed = {f.signature for f in view.past.findings if _feeds(origin, written, f)}
@@ -269,8 +282,8 @@ def gives_amount(view: View) -> Remark:
 def combines_as_asked(view: View) -> Remark:
     """Coherent with the query: its numbers enter, and the operation that its words imply."""
     origin, question = view.answer, view.question
-    if origin is None or _written(origin) & view.past.derived - numbers_in_all(view.past.findings):
-        return NOTHING  # copied from an earlier computation, which was judged at its own step
+    if origin is None or _relays(view, origin):
+        return NOTHING
     if question.operations and not question.operations & origin.operations:
         return -6.0, "does not combine the values as the query asks"
     unused = sorted(n for n in question.numbers - origin.numbers if n != 1)
@@ -282,7 +295,7 @@ def combines_as_asked(view: View) -> Remark:
 def picks_right_rows(view: View) -> Remark:
     """The best argument: takes the rows out of a text that the query names, and all of them."""
     origin = view.answer
-    if origin is None:
+    if origin is None or _relays(view, origin):
         return NOTHING
     searched = frozenset().union(*(content(s) for s in view.searched_for))
     shown = frozenset().union(*(content(f.text) for f in view.evidence))

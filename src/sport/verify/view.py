@@ -38,11 +38,6 @@ class Past:
     reader: Reader
     index: int
 
-    @cached_property
-    def observed(self) -> frozenset[float]:
-        """The numbers that code may write down: asked, reported by a tool, or computed."""
-        return self.question.numbers | self.derived | numbers_in_all(self.findings)
-
 
 def numbers_in_all(findings: Iterable[Finding]) -> frozenset[float]:
     """The numbers that any of the findings reported."""
