@@ -14,8 +14,9 @@ class Settings(BaseModel):
 class PairConfig(Settings):
     """Which candidates become preference pairs (paper, section 3.4)."""
 
-    max_similarity: float = Field(0.95, ge=0, le=1)
-    """Pairs whose codes share more than this much of their tokens teach nothing; 1 keeps all."""
+    max_similarity: float = Field(0.9, ge=0, le=1)
+    """Candidates whose codes share more of their tokens give no pair, unless something else came
+    of them; 1 keeps all."""
     min_margin: float = Field(0.0, ge=0)
     """Smallest difference of the verifier's scores, where it gives scores."""
     max_per_step: int | None = Field(None, ge=1)

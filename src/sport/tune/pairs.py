@@ -1,13 +1,15 @@
 """Preference pairs out of trajectories, and why candidates give none.
 
 The best candidate of a step is paired with each other one (paper, section 3.4). A step without a
-verdict gives nothing (D2); nor does a winner that failed, or a candidate that says the same (D3).
-What counts as the same is measured on tokens of code, so that short actions which differ in the
-one word that matters survive (D4).
+verdict gives nothing (D2); nor does a winner that failed, or a candidate that does the same (D3).
+Candidates do the same if their codes are equal but for layout, comments and quotes, or if nearly all
+tokens of their codes agree and so does what came of them: a long code with one other word in it is
+truly different where that word changed the result (D4).
 """
 
 from __future__ import annotations
 
+import ast
 import io
 import tokenize
 from collections import Counter
@@ -17,9 +19,9 @@ from functools import lru_cache
 from rapidfuzz.distance import Indel
 
 from sport.tune.config import PairConfig
-from sport.types import Candidate, PreferencePair, Step, Trajectory
+from sport.types import Candidate, Outcome, PreferencePair, Step, Trajectory
 
-_LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENCODING, tokenize.ENDMARKER}
+_LAYOUT = {tokenize.NL, tokenize.NEWLINE, tokenize.ENCODING, tokenize.ENDMARKER}
 
 
 def build_pairs(
@@ -94,11 +96,21 @@ def _objection(step: Step, best: int, other: int, config: PairConfig) -> str | N
     mine, its = code_tokens(chosen.action.code), code_tokens(rejected.action.code)
     if mine == its:
         return "equal"
-    if Indel.normalized_similarity(mine, its) > config.max_similarity:
+    similar = Indel.normalized_similarity(mine, its) > config.max_similarity
+    if similar and _effect(chosen.outcome) == _effect(rejected.outcome):
         return "too similar"
     if step.verdict.scores and _margin(step, best, other) < config.min_margin:
         return "small margin"
     return None
+
+
+def _effect(outcome: Outcome | None) -> object:
+    """What came of a code: how it ended, what it called, and what the model saw or answered."""
+    if outcome is None:
+        return None
+    calls = [(call.name, call.arguments) for call in outcome.tool_calls]
+    error = outcome.error.type if outcome.error else None
+    return outcome.status, error, calls, outcome.stdout, outcome.value, outcome.final_answer
 
 
 def _margin(step: Step, best: int, other: int) -> float:
@@ -110,8 +122,8 @@ def _margin(step: Step, best: int, other: int) -> float:
 def code_tokens(code: str) -> tuple[str, ...]:
     """The tokens of a code, without comments and layout; words where it is not Python."""
     try:
-        return tuple(_python_tokens(code))
-    except (tokenize.TokenError, SyntaxError):
+        return tuple(_python_tokens(ast.unparse(ast.parse(code))))
+    except (tokenize.TokenError, SyntaxError, ValueError, RecursionError):
         return tuple(code.split())
 
 

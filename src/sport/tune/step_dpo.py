@@ -1,0 +1,227 @@
+"""Step-wise DPO: what is the same however the sequences are packed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sport.policy.forward import base_model
+from sport.policy.local import LocalPolicy
+from sport.tune.adapter import trainable
+from sport.tune.base import TuningError
+from sport.tune.config import PairConfig, StepDPOConfig
+from sport.tune.fit import Figures, Hooks, fit
+from sport.tune.losses import dpo_loss
+from sport.tune.pairs import build_pairs
+from sport.types import PreferencePair, Trajectory
+
+
+class Unit(Protocol):
+    """What is forwarded as a whole: some candidates, and the pairs among them.
+
+    Attributes:
+        pairs: (chosen, rejected) as indices into the unit's candidates.
+        places: The place of each pair in the list of all pairs.
+        targets: Number of target tokens of each candidate.
+        tokens: Number of tokens that a forward sees.
+    """
+
+    pairs: tuple[tuple[int, int], ...]
+    places: tuple[int, ...]
+
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """Number of target tokens of each candidate."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens that a forward sees."""
+        ...
+
+
+class Packing(Protocol):
+    """A way to compute the candidates' log-probabilities."""
+
+    def units(
+        self, processor: Any, trajectories: Sequence[Trajectory], pairs: Sequence[PreferencePair]
+    ) -> list[Any]:
+        """Groups the pairs' candidates into units."""
+        ...
+
+    def forwards(self, units: Sequence[Any]) -> list[list[int]]:
+        """Which units share a forward: groups of indices."""
+        ...
+
+    def logps(self, model: nn.Module, processor: Any, units: Sequence[Any]) -> list[Tensor]:
+        """Summed log-probabilities of each unit's candidates, by one forward."""
+        ...
+
+
+@dataclass
+class _Known:
+    """A unit with its candidates' log-probabilities under the reference."""
+
+    unit: Any
+    reference: Tensor
+
+
+class StepDPO:
+    """Tunes on the preferences among the candidates of each step (paper, section 3.4)."""
+
+    def __init__(
+        self,
+        packing: Packing,
+        config: StepDPOConfig,
+        pairs: PairConfig | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        """Takes the settings.
+
+        Args:
+            packing: How log-probabilities are computed.
+            config: Of the loss and the optimizer.
+            pairs: Which pairs are built.
+            hooks: Who wants to know how it goes.
+        """
+        self.config = config
+        self._packing = packing
+        self._pairs = pairs or PairConfig()
+        self._hooks = hooks or Hooks()
+
+    def tune(self, trajectories: Sequence[Trajectory], policy: LocalPolicy, out: Path) -> Path:
+        """Tunes the policy on its trajectories' pairs; see :class:`sport.tune.base.Tuner`.
+
+        Raises:
+            TuningError: There are no pairs, the loss is not a number, or the chosen actions'
+                probability collapses.
+        """
+        pairs, reasons = build_pairs(trajectories, self._pairs)
+        if not pairs:
+            fates = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+            raise TuningError(
+                f"there are no preference pairs to learn from ({fates or 'no candidates'}): "
+                "explore more tasks, or loosen [pairs]"
+            )
+        units = self._packing.units(policy.processor, trajectories, pairs)
+        with trainable(policy, self.config.lora, self.config.seed) as model:
+            known = self._reference(model, policy.processor, units)
+            return fit(
+                model,
+                known,
+                [len(k.unit.pairs) for k in known],
+                self.config.batch_pairs,
+                lambda batch: self._learn(model, policy.processor, batch),
+                self.config,
+                "dpo",
+                self._hooks,
+                out,
+            )
+
+    def _reference(self, model: nn.Module, processor: Any, units: list[Any]) -> list[_Known]:
+        """Log-probabilities under the policy that the round starts from, before any step."""
+        found: dict[int, Tensor] = {}
+        with torch.no_grad(), _autocast(model, self.config.bf16):
+            for group in self._packing.forwards(units):
+                some = [units[i] for i in group]
+                logps = self._packing.logps(model, processor, some)
+                found |= dict(zip(group, logps, strict=True))
+                self._hooks.progress(
+                    {"stage": "dpo", "phase": "reference", "done": len(found), "of": len(units)}
+                )
+        return [_Known(unit, found[i]) for i, unit in enumerate(units)]
+
+    def _learn(self, model: nn.Module, processor: Any, batch: list[_Known]) -> Figures:
+        pairs = sum(len(k.unit.pairs) for k in batch)
+        totals = torch.zeros(5, dtype=torch.float64)
+        for group in self._packing.forwards([k.unit for k in batch]):
+            some = [batch[i] for i in group]
+            with _autocast(model, self.config.bf16):
+                logps = self._packing.logps(model, processor, [k.unit for k in some])
+                loss, figures = self._loss(some, logps)
+            (loss / pairs).backward()
+            totals += figures.double().cpu()
+        loss_, margin, right, chosen, rejected = (totals / pairs).tolist()
+        limit = self.config.max_drop
+        if limit is not None and chosen < -limit:
+            raise TuningError(
+                f"the chosen actions' log-probability fell by {-chosen:.1f} nats (max_drop is "
+                f"{limit}): the policy collapses. Lower learning_rate or epochs, or raise beta"
+            )
+        return {
+            "loss": loss_,
+            "margin": margin,
+            "accuracy": right,
+            "chosen_drift": chosen,
+            "rejected_drift": rejected,
+            "pairs": pairs,
+            "tokens": sum(k.unit.tokens for k in batch),
+        }
+
+    def _loss(self, batch: list[_Known], logps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The sum of the pairs' losses, and sums of loss, margin, accuracy and both drifts."""
+        config = self.config
+        chosen, rejected = _by_pair([k.unit for k in batch], logps)
+        old_chosen, old_rejected = _by_pair([k.unit for k in batch], [k.reference for k in batch])
+        lengths = [torch.tensor(k.unit.targets).to(logps[0]) for k in batch]
+        chosen_length, rejected_length = _by_pair([k.unit for k in batch], lengths)
+        scale = (chosen_length, rejected_length) if config.length_normalise else (1.0, 1.0)
+        losses, margins = dpo_loss(
+            chosen / scale[0],
+            rejected / scale[1],
+            old_chosen / scale[0],
+            old_rejected / scale[1],
+            config.beta,
+            config.label_smoothing,
+        )
+        if config.nll_weight:
+            losses = losses - config.nll_weight * chosen / chosen_length
+        figures = torch.stack(
+            [
+                losses.sum(),
+                margins.sum(),
+                (margins > 0).sum(),
+                (chosen - old_chosen).sum(),
+                (rejected - old_rejected).sum(),
+            ]
+        ).detach()
+        return losses.sum(), figures
+
+
+def _by_pair(units: Sequence[Any], values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """A value a candidate, as (chosen, rejected) of all pairs, ``(pairs,)`` each."""
+    chosen = [v[c] for unit, v in zip(units, values, strict=True) for c, _ in unit.pairs]
+    rejected = [v[r] for unit, v in zip(units, values, strict=True) for _, r in unit.pairs]
+    return torch.stack(chosen), torch.stack(rejected)
+
+
+def pair_logps(
+    packing: Packing,
+    model: nn.Module,
+    processor: Any,
+    trajectories: Sequence[Trajectory],
+    pairs: Sequence[PreferencePair],
+) -> Tensor:
+    """Summed log-probabilities of chosen and rejected, ``(pairs, 2)``, in the order of pairs."""
+    units = packing.units(processor, trajectories, pairs)
+    found: dict[int, Tensor] = {}
+    for group in packing.forwards(units):
+        logps = packing.logps(model, processor, [units[i] for i in group])
+        for index, values in zip(group, logps, strict=True):
+            unit = units[index]
+            for place, (chosen, rejected) in zip(unit.places, unit.pairs, strict=True):
+                found[place] = torch.stack([values[chosen], values[rejected]])
+    return torch.stack([found[i] for i in range(len(pairs))]) if pairs else torch.zeros(0, 2)
+
+
+@contextmanager
+def _autocast(model: nn.Module, bf16: bool) -> Iterator[None]:
+    device = base_model(model).device
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+        yield

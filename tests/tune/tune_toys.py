@@ -1,0 +1,77 @@
+"""Trajectories made by hand, and a model with random weights to tune on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sport.pocket.model import build_model
+from sport.policy.messages import observe, opening
+from sport.policy.parse import parse_action
+from sport.policy.scripted import action
+from sport.types import Candidate, File, Outcome, Status, Step, Task, Trajectory, Verdict
+
+SIZES = {"hidden": 64, "layers": 2, "heads": 2, "vision_hidden": 32, "vision_layers": 2}
+
+
+def tiny_model(seed: int = 0) -> tuple[Any, Any]:
+    return build_model(seed=seed, **SIZES)
+
+
+def picture(folder: Path, seed: int) -> File:
+    pixels = np.random.default_rng(seed).integers(0, 255, (40, 56, 3), dtype=np.uint8)
+    sha = f"{seed:064d}"
+    path = folder / sha[:2] / sha
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, "png")
+    return File(name=f"image_{seed}.png", sha256=sha, media_type="image/png", blobs=folder)
+
+
+def candidate(code: str | None, status: Status = "ok", stdout: str = "5") -> Candidate:
+    parsed = parse_action("nothing to run" if code is None else action(code, "I look."))
+    outcome = None if code is None else Outcome(status=status, stdout=stdout)
+    return Candidate(action=parsed, outcome=outcome, observation=observe(parsed, outcome))
+
+
+def step(
+    index: int,
+    candidates: Sequence[Candidate],
+    best: int | None = 0,
+    scores: tuple[float, ...] | None = None,
+) -> Step:
+    return Step(
+        index=index,
+        candidates=tuple(candidates),
+        verdict=Verdict(best=best, reason="said so", scores=scores),
+        chosen=0 if best is None else best,
+    )
+
+
+def trajectory(
+    steps: Sequence[Step], images: Sequence[File] = (), id: str = "t", query: str = "How many?"
+) -> Trajectory:
+    task = Task(id=id, query=query, files=tuple(images))
+    return Trajectory(
+        task=task, opening=opening(task, "compact"), steps=tuple(steps), end="finished"
+    )
+
+
+def small_world(folder: Path, tasks: int = 4) -> list[Trajectory]:
+    """Two steps a task; reading is preferred to guessing, and answering to reading again."""
+    read, guess, again = "print(ocr(1))", "final_answer(7)", "print(ocr(2))\nprint(3)"
+    return [
+        trajectory(
+            [
+                step(0, [candidate(guess), candidate(read), candidate(again), candidate(guess)], 1),
+                step(1, [candidate("final_answer(5)"), candidate(again), candidate(read)], 0),
+            ],
+            [picture(folder, k)],
+            id=f"t{k}",
+            query=f"How many rice are there in {k}?",
+        )
+        for k in range(tasks)
+    ]
