@@ -14,7 +14,7 @@ class Settings(BaseModel):
 class PairConfig(Settings):
     """Which candidates become preference pairs (paper, section 3.4)."""
 
-    max_similarity: float = Field(0.9, ge=0, le=1)
+    max_similarity: float = Field(0.97, ge=0, le=1)
     """Candidates whose codes share more of their tokens give no pair, unless something else came
     of them; 1 keeps all."""
     min_margin: float = Field(0.0, ge=0)

@@ -2,9 +2,9 @@
 
 The best candidate of a step is paired with each other one (paper, section 3.4). A step without a
 verdict gives nothing (D2); nor does a winner that failed, or a candidate that does the same (D3).
-Candidates do the same if their codes are equal but for layout, comments and quotes, or if nearly all
-tokens of their codes agree and so does what came of them: a long code with one other word in it is
-truly different where that word changed the result (D4).
+Candidates do the same if their codes are equal but for layout, comments and quotes, or if nearly
+all tokens of their codes agree and so does what came of them: a long code with one other word in it
+is truly different where that word changed the result (D4).
 """
 
 from __future__ import annotations
