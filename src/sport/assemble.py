@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sport.config import Recipe
+from sport.loop import explore
+from sport.policy.base import Policy, SamplingPlan
 from sport.policy.messages import opening
-from sport.rollouts import Throttled
-from sport.types import Gold, Message, Task
+from sport.rollouts import Throttled, rollout
+from sport.types import Gold, Message, Task, Trajectory
 from sport.verify.base import Verifier
 
 if TYPE_CHECKING:
     from sport.policy.local import LocalPolicy
     from sport.sandbox.base import Sandbox
     from sport.tools.base import Tool
+
+
+POCKET = Path(__file__).parent / "pocket" / "base"
+"""Folder of the embedded model."""
 
 
 def load_policy(recipe: Recipe, adapter: Path | None) -> LocalPolicy:
@@ -48,7 +54,7 @@ def model_path(recipe: Recipe) -> str:
     """Folder or hub name of the recipe's model."""
     model = recipe.policy.model
     if model == "pocket":
-        return str(Path(__file__).parent / "pocket" / "base")
+        return str(POCKET)
     folder = recipe.path(model)
     return str(folder) if folder.is_dir() else model
 
@@ -91,23 +97,65 @@ class Workbench:
     @cached_property
     def tools(self) -> Mapping[str, Tool]:
         """The recipe's tools, by name."""
-        from sport.tools.base import load_tools
         from sport.tools.builtin import BUILTIN
+        from sport.tools.cache import ToolCache
+        from sport.tools.load import load_tools
 
-        return load_tools(self._recipe.tools, BUILTIN, self._recipe.root)
+        file = None
+        if self._cache is not None:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            file = self._cache / "tools.sqlite"
+        tools = load_tools(self._recipe.tools, BUILTIN, self._recipe.root)
+        return ToolCache(file).wrap(tools.values())
 
     def policy(self, adapter: Path | None) -> LocalPolicy:
         """The policy with an adapter; the last one asked for is kept loaded."""
         if self._policy is None or self._policy[0] != adapter:
             self._policy = None
-            self._policy = (adapter, load_policy(self._recipe, adapter))
+            self._policy = (adapter, self.fresh_policy(adapter))
         return self._policy[1]
+
+    def fresh_policy(self, adapter: Path | None) -> LocalPolicy:
+        """The policy with an adapter, loaded beside the one in use."""
+        return load_policy(self._recipe, adapter)
 
     def opening(self, task: Task) -> tuple[Message, ...]:
         """The messages that open the chat about a task."""
         prompt = self._recipe.policy.prompt
         name = str(self._recipe.path(prompt)) if prompt.endswith(".md") else prompt
         return opening(task, name, self.tools.values(), self._recipe.explore.max_steps)
+
+    async def solve(
+        self,
+        tasks: Sequence[Task],
+        policy: Policy,
+        verifier: Verifier | None,
+        *,
+        plan: SamplingPlan,
+        round: int,
+        group: int,
+        commit: Callable[[list[Trajectory]], None],
+        done: Callable[[int], None] = lambda n: None,
+    ) -> None:
+        """Solves tasks in groups; see :func:`sport.rollouts.rollout`."""
+        recipe = self._recipe
+        async with self.sandbox() as sandbox:
+
+            async def one(task: Task, policy: Policy) -> Trajectory:
+                return await explore(
+                    task,
+                    policy,
+                    sandbox,
+                    verifier,
+                    opening=self.opening(task),
+                    plan=plan,
+                    max_steps=recipe.explore.max_steps,
+                    max_errors=recipe.explore.max_errors,
+                    seed=recipe.seed,
+                    round=round,
+                )
+
+            await rollout(tasks, policy, one, group=group, commit=commit, done=done)
 
     @asynccontextmanager
     async def sandbox(self) -> AsyncIterator[Sandbox]:
@@ -120,6 +168,13 @@ class Workbench:
             yield Throttled(sandbox, running=2 * (os.cpu_count() or 1))
         finally:
             await sandbox.close()
+
+
+def greedy(recipe: Recipe) -> SamplingPlan:
+    """How policies are evaluated: greedily, with one sample a step (D6)."""
+    return SamplingPlan(
+        temperatures=(0.0,), top_p=1.0, max_new_tokens=recipe.sampling.max_new_tokens
+    )
 
 
 def golds(tasks: Sequence[Task]) -> dict[str, Gold]:

@@ -294,14 +294,16 @@ def _problem(loc: tuple[int | str, ...], kind: str, message: str, value: object)
 
 
 def _known_keys(loc: Iterable[int | str]) -> list[str]:
-    model: Any = Recipe
+    """The keys of the section at a location."""
+    model: type[BaseModel] = Recipe
     for key in loc:
         if key in ("dpo", "sft"):
             model = DPOStage if key == "dpo" else SFTStage
-        elif isinstance(key, str) and isinstance(model, type) and key in model.model_fields:
+        elif isinstance(key, str) and key in model.model_fields:
             annotation = model.model_fields[key].annotation
-            models = [a for a in (annotation, *get_args(annotation)) if hasattr(a, "model_fields")]
-            model = models[0] if models else model
+            for kind in (annotation, *get_args(annotation)):
+                if isinstance(kind, type) and issubclass(kind, BaseModel):
+                    model = kind
     return sorted(model.model_fields)
 
 

@@ -28,15 +28,15 @@ class Activity:
     """A stage that is under way: how much of it is done, and how it is going."""
 
     def __init__(
-        self, name: str, total: int | None, unit: str, changed: Callable[[], None]
+        self, name: str, total: int | None, done: int, changed: Callable[[], None]
     ) -> None:
         """Use :meth:`Progress.activity`."""
         self.name = name
         self.total = total
-        self.done = 0
+        self.done = done
         self.note = ""
         self.started = time.monotonic()
-        self._unit = unit
+        self._before = done
         self._changed = changed
 
     def advance(self, n: int = 1) -> None:
@@ -58,11 +58,11 @@ class Activity:
         """What is to be said of it now."""
         parts = [self.name]
         if self.total is not None:
-            parts.append(f"{self.done}/{self.total} {self._unit}")
-            if 0 < self.done < self.total:
-                parts.append(
-                    f"about {self.seconds / self.done * (self.total - self.done):.0f} s left"
-                )
+            parts.append(f"{self.done}/{self.total} tasks")
+            now = self.done - self._before
+            if now and self.done < self.total:
+                left = self.seconds / now * (self.total - self.done)
+                parts.append(f"about {left:.0f} s left")
         parts += [self.note] if self.note else []
         return " · ".join([*parts, f"{self.seconds:.0f} s"])
 
@@ -86,19 +86,23 @@ class Progress:
         self._print(text)
 
     @contextmanager
-    def activity(
-        self, name: str, total: int | None = None, unit: str = "tasks"
-    ) -> Iterator[Activity]:
-        """A stage: watched while the block runs, summed up in a line at its end."""
+    def activity(self, name: str, total: int | None = None, done: int = 0) -> Iterator[Activity]:
+        """A stage: watched while the block runs, summed up in a line at its end.
+
+        Args:
+            name: What is being done.
+            total: Tasks to do, where it is done task by task.
+            done: How many of them were done before.
+        """
         log.info("%s: started", name)
         watch = self._bar if self.console.is_terminal else self._lines
-        with watch(name, total, unit) as activity:
+        with watch(name, total, done) as activity:
             yield activity
         self.say(activity.line())
 
     @contextmanager
-    def _lines(self, name: str, total: int | None, unit: str) -> Iterator[Activity]:
-        activity = Activity(name, total, unit, lambda: None)
+    def _lines(self, name: str, total: int | None, done: int) -> Iterator[Activity]:
+        activity = Activity(name, total, done, lambda: None)
         ended = threading.Event()
 
         def beat() -> None:
@@ -115,7 +119,7 @@ class Progress:
             thread.join()
 
     @contextmanager
-    def _bar(self, name: str, total: int | None, unit: str) -> Iterator[Activity]:
+    def _bar(self, name: str, total: int | None, done: int) -> Iterator[Activity]:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -124,12 +128,12 @@ class Progress:
             TimeElapsedColumn(),
         )
         with Bars(*columns, console=self.console, transient=True) as bars:
-            row = bars.add_task(escape(name), total=total, note="")
+            row = bars.add_task(escape(name), total=total, completed=done, note="")
 
             def changed() -> None:
                 bars.update(row, completed=activity.done, note=escape(activity.note))
 
-            activity = Activity(name, total, unit, changed)
+            activity = Activity(name, total, done, changed)
             yield activity
 
     def _print(self, text: str) -> None:

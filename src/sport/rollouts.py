@@ -92,7 +92,9 @@ class Lockstep:
 
     async def ask(self, index: int, request: Request) -> list[Action] | ContextFull:
         """Waits for the others, then for the policy."""
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[Action] | ContextFull] = (
+            asyncio.get_running_loop().create_future()
+        )
         self._asked[index] = (request, future)
         self._go_if_all_asked()
         return await future

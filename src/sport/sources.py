@@ -13,17 +13,22 @@ from sport.types import Task, Trajectory, derive_seed
 
 
 class Source(Protocol):
-    """Tasks of a run.
+    """Tasks of a run."""
 
-    Attributes:
-        benchmark: What evaluations call it.
-        splits: What is measured after each round, the one that counts last.
-        dev: The split by which tuning stops early, if there is one.
-    """
+    @property
+    def benchmark(self) -> str:
+        """What evaluations call it."""
+        ...
 
-    benchmark: str
-    splits: tuple[str, ...]
-    dev: str | None
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """What is measured after each round, the one that counts last."""
+        ...
+
+    @property
+    def dev(self) -> str | None:
+        """The split by which tuning stops early, if there is one."""
+        ...
 
     def train(self, round: int) -> list[Task]:
         """The tasks that a round explores."""

@@ -204,7 +204,8 @@ class Run:
         """The adapter that a round ended with; ``None`` for round 0 of a recipe without one.
 
         Args:
-            round: The round; the last tuned one if it is ``None``.
+            round: The round; the last tuned one if it is ``None``. A round that gave no pairs
+                ends with the adapter that it started from.
             control: The control, where its adapter is meant.
 
         Raises:
@@ -217,10 +218,16 @@ class Run:
             start = self.recipe.policy.adapter
             return None if start is None else self.recipe.path(start)
         folder = self.adapter_folder(round, control)
+        if control is None and not folder.is_dir() and self._gave_no_pairs(round):
+            return self.adapter(round - 1)
         if not folder.is_dir():
             what = f"round {round}" + (f" (control {control})" if control else "")
             raise StoreError(f"{self.path} has no adapter of {what}: it has not been tuned.")
         return folder
+
+    def _gave_no_pairs(self, round: int) -> bool:
+        """Whether a round had nothing to learn from, so that its policy stayed as it was."""
+        return (self.round_folder(round) / "pairs.jsonl").is_file() and not self.pairs(round)
 
     def load_policy_model(self, round: int | None = None) -> tuple[Any, Any]:
         """The model of a round's policy, its adapter applied, and its processor.

@@ -18,6 +18,10 @@ from sport.jsonl import explain
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
+log = logging.getLogger("sport")
+log.addHandler(logging.NullHandler())
+
+stdout = Console(highlight=False)
 stderr = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -44,7 +48,7 @@ def guarded(again: str = "", log_file: Path | None = None) -> Iterator[None]:
 
 def _message(error: Exception, log_file: Path | None) -> str:
     """One clear message; whatever is not foreseen gets its traceback into a file."""
-    logging.getLogger("sport").error("%s", "".join(traceback.format_exception(error)))
+    log.error("%s", "".join(traceback.format_exception(error)))
     if type(error).__module__.startswith("sport."):
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:

@@ -1,0 +1,114 @@
+"""`sport run`, and its stages alone over the same run folder.
+
+Heavy libraries are imported inside the commands, so that `sport --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sport.cli.guard import guarded, stdout
+
+if TYPE_CHECKING:
+    from sport.pipeline import Pipeline
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A TOML file, or `pocket` or `pocket-quick`.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("-o", metavar="KEY=VALUE", help="Changes the recipe, as in -o explore.group=8."),
+]
+Out = Annotated[
+    Path | None, typer.Option(help="The run's folder; runs/<recipe> where it is left out.")
+]
+Round = Annotated[int, typer.Option(min=1, help="Which round.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (run, synth, explore, tune, sft, evaluate):
+        app.command("eval" if command is evaluate else command.__name__)(command)
+
+
+def run(recipe: RecipeArgument, override: Overrides = None, out: Out = None) -> None:
+    """Runs a recipe to its end: explores, tunes, evaluates, reports. Resumes what was begun."""
+    with opened(recipe, override, out) as pipeline:
+        from sport.controls import run_controls
+        from sport.loop import improve
+
+        improve(pipeline, pipeline.run.recipe.rounds)
+        run_controls(pipeline)
+        pipeline.report()
+
+
+def synth(
+    recipe: RecipeArgument, override: Overrides = None, out: Out = None, round: Round = 1
+) -> None:
+    """Makes the tasks of a round."""
+    with opened(recipe, override, out) as pipeline:
+        tasks = pipeline.synthesise(round)
+        pipeline.progress.say(f"round {round} has {len(tasks)} tasks")
+
+
+def explore(
+    recipe: RecipeArgument, override: Overrides = None, out: Out = None, round: Round = 1
+) -> None:
+    """Explores the tasks of a round with the policy of the round before."""
+    with opened(recipe, override, out) as pipeline:
+        before = pipeline.run.adapter(round - 1)
+        pipeline.explore(pipeline.synthesise(round), before, round)
+
+
+def tune(
+    recipe: RecipeArgument, override: Overrides = None, out: Out = None, round: Round = 1
+) -> None:
+    """Tunes on what a round explored."""
+    with opened(recipe, override, out) as pipeline:
+        pipeline.tune(pipeline.explored(round), pipeline.run.adapter(round - 1), round)
+
+
+def sft(recipe: RecipeArgument, override: Overrides = None, out: Out = None) -> None:
+    """Tunes, as a control, by imitating the chosen actions of round 1."""
+    with opened(recipe, override, out) as pipeline:
+        from sport.controls import run_control
+
+        run_control(pipeline, "sft", evaluate=False)
+
+
+def evaluate(
+    recipe: RecipeArgument,
+    override: Overrides = None,
+    out: Out = None,
+    round: Annotated[int, typer.Option(min=0, help="Which round; 0 is the start.")] = 0,
+) -> None:
+    """Evaluates the policy of a round, greedily and with one sample a step."""
+    with opened(recipe, override, out) as pipeline:
+        pipeline.evaluate(pipeline.run.adapter(round), round)
+        pipeline.report()
+
+
+@contextmanager
+def opened(recipe: str, overrides: list[str] | None, out: Path | None) -> Iterator[Pipeline]:
+    """A recipe's run, opened for writing, with its log; failures end as one clear message."""
+    again = shlex.join(["sport", *sys.argv[1:]])
+    with guarded(again):
+        from sport.config import load_recipe
+        from sport.pipeline import Pipeline
+        from sport.progress import Progress, logged
+        from sport.store import Run
+
+        loaded = load_recipe(recipe, overrides or [])
+        folder = out or Path("runs") / loaded.name
+        with Run.create(folder, loaded) as run, logged(folder / "run.log"):
+            with guarded(again, folder / "run.log"):
+                progress = Progress(stdout)
+                progress.say(f"run folder: {folder}")
+                yield Pipeline(run, progress)

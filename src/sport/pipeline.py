@@ -1,0 +1,201 @@
+"""A run's stages over its folder: each does what is still owed, and nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from sport.assemble import Workbench, golds, greedy, make_verifier
+from sport.config import Control
+from sport.jsonl import StoreError
+from sport.measure import measure
+from sport.progress import Progress
+from sport.sources import Source, open_source
+from sport.store import Run
+from sport.tuning import Tuning, with_control
+from sport.types import Task, Trajectory
+from sport.verify.base import Verifier
+
+
+class Pipeline:
+    """The stages of :func:`sport.loop.improve`, over a run's folder.
+
+    Attributes:
+        run: The run.
+        progress: Where it says what it is doing.
+    """
+
+    def __init__(self, run: Run, progress: Progress) -> None:
+        """Nothing is loaded before a stage needs it."""
+        self.run = run
+        self.progress = progress
+        self._bench = Workbench(run.recipe, run.path / "cache")
+
+    @cached_property
+    def source(self) -> Source:
+        """Where the tasks come from."""
+        with self.progress.activity("reading tasks"):
+            return open_source(self.run.recipe, self.run.blobs)
+
+    def start(self) -> Path | None:
+        """The adapter that the recipe starts from."""
+        return self.run.adapter(0)
+
+    def synthesise(self, round: int) -> list[Task]:
+        """The tasks that a round explores."""
+        if not self.run.has_tasks(round=round):
+            source = self.source
+            with self.progress.activity(f"round {round}: making tasks"):
+                self.run.add_tasks(source.train(round), round=round)
+        return self.run.tasks(round=round)
+
+    def explore(self, tasks: Sequence[Task], adapter: Path | None, round: int) -> list[Trajectory]:
+        """Step sampling and verification on the tasks."""
+        verifier = make_verifier(self.run.recipe.verifier.kind, golds(tasks))
+        file = self.run.path / "trajectories.jsonl"
+        self._solve(f"round {round}: exploring", file, tasks, adapter, round, verifier)
+        return list(self.run.trajectories(round))
+
+    def explored(self, round: int) -> list[Trajectory]:
+        """What exploring gave, where a round has been explored to its end.
+
+        Raises:
+            StoreError: It has not.
+        """
+        tasks = self.run.tasks(round=round) if self.run.has_tasks(round=round) else []
+        trajectories = list(self.run.trajectories(round))
+        if not tasks or len(trajectories) < len(tasks):
+            raise StoreError(
+                f"{self.run.path}: round {round} has not been explored to its end. "
+                f"Do so with `sport explore … --round {round}`."
+            )
+        return trajectories
+
+    def tune(
+        self,
+        trajectories: Sequence[Trajectory],
+        adapter: Path | None,
+        round: int,
+        control: Control | None = None,
+    ) -> Path | None:
+        """Tuning, stage by stage, from ``adapter``."""
+        recipe = self.run.recipe
+        if recipe.evaluation.early_stop and self.source.dev is not None:
+            self._split(self.source.dev)
+        tuning = Tuning(
+            run=self.run,
+            bench=self._bench,
+            progress=self.progress,
+            round=round,
+            stages=recipe.tune,
+            dev_score=self._dev_score if recipe.evaluation.early_stop else None,
+        )
+        return (with_control(tuning, control) if control else tuning).start(trajectories, adapter)
+
+    def evaluate(self, adapter: Path | None, round: int, control: Control | None = None) -> None:
+        """Measures a policy on the splits of the source; a control on the one that counts."""
+        known = {(r["round"], r["split"], r["control"]) for r in self.run.metrics()}
+        splits = self.source.splits if control is None else self.source.splits[-1:]
+        for split in splits:
+            if (round, split, control) in known:
+                continue
+            file = self.run.evaluation_file(round, split, control)
+            name = f"round {round}{f' ({control})' if control else ''}: evaluating on {split}"
+            tasks = self._split(split)
+            seconds = self._solve(name, file, tasks, adapter, round, None)
+            row = measure(self.run, self.source, split, round, control, seconds)
+            self.run.add_metrics(row)
+            self.progress.say(f"{name}: {in_words(row)}")
+
+    def report(self) -> None:
+        """Writes the report, prints the table, and says where to look further."""
+        from sport.evals.report import terminal_table, write_report
+
+        with self.progress.activity("writing the report"):
+            file = write_report(self.run)
+        self.progress.console.print(terminal_table(self.run.metrics()))
+        self.progress.say(f"report: {file}")
+        self.progress.say(f"trajectories: {self.run.path / 'trajectories.jsonl'}")
+        self.progress.say(f"ask the agent: sport ask {self.run.path} QUESTION --file IMAGE")
+
+    def _split(self, split: str) -> list[Task]:
+        """The tasks of a split, made when they are first needed."""
+        if not self.run.has_tasks(split):
+            with self.progress.activity(f"making tasks of {split}"):
+                self.run.add_tasks(self.source.evaluation(split), split)
+        return self.run.tasks(split)
+
+    def _solve(
+        self,
+        name: str,
+        file: Path,
+        tasks: Sequence[Task],
+        adapter: Path | None,
+        round: int,
+        verifier: Verifier | None,
+    ) -> float:
+        """Solves the tasks that a file of trajectories still lacks; returns the seconds taken."""
+        recipe = self.run.recipe
+        group = recipe.explore.group if verifier else recipe.evaluation.group
+        done = self.run.resume(file, tasks, round, group)
+        if done == len(tasks):
+            return 0.0
+        with self.progress.activity(name, len(tasks), done) as activity:
+            solving = self._bench.solve(
+                tasks[done:],
+                self._bench.policy(adapter),
+                verifier,
+                plan=recipe.sampling if verifier else greedy(recipe),
+                round=round,
+                group=group,
+                commit=lambda trajectories: self.run.append(file, trajectories),
+                done=activity.advance,
+            )
+            asyncio.run(solving)
+        return activity.seconds
+
+    def _dev_score(self, adapter: Path) -> float | None:
+        """AnsAcc on the development tasks, where there are any."""
+        dev = self.source.dev
+        if dev is None:
+            return None
+        tasks = self._split(dev)
+        found: list[Trajectory] = []
+        solving = self._bench.solve(
+            tasks,
+            self._bench.fresh_policy(adapter),
+            None,
+            plan=greedy(self.run.recipe),
+            round=0,
+            group=self.run.recipe.evaluation.group,
+            commit=found.extend,
+        )
+        asyncio.run(solving)
+        answers = [self.source.score(t, f).answer for t, f in zip(tasks, found, strict=True)]
+        return sum(bool(a) for a in answers) / len(answers)
+
+
+def solve_one(run: Run, task: Task, adapter: Path | None) -> Trajectory:
+    """Solves one task as evaluations do: greedily, with one sample a step."""
+    bench = Workbench(run.recipe)
+    found: list[Trajectory] = []
+    solving = bench.solve(
+        [task],
+        bench.policy(adapter),
+        None,
+        plan=greedy(run.recipe),
+        round=0,
+        group=1,
+        commit=found.extend,
+    )
+    asyncio.run(solving)
+    return found[0]
+
+
+def in_words(row: dict[str, object]) -> str:
+    """A row's figures in one line."""
+    names = {"ans_acc": "AnsAcc", "tool_acc": "ToolAcc", "code_exec": "CodeExec"}
+    shown = [f"{name} {row[k]:.1%}" for k, name in names.items() if isinstance(row[k], float)]
+    return ", ".join([*shown, f"{row['n']} tasks"])

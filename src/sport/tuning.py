@@ -1,0 +1,192 @@
+"""The tuning of a round: a recipe's stages in order, each from where the one before ended."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sport.assemble import Workbench
+from sport.config import Control, DPOStage, TuneStage
+from sport.jsonl import append_lines, read_lines, write_whole
+from sport.progress import Activity, Progress
+from sport.store import Run
+from sport.tune.config import PairConfig
+from sport.types import PreferencePair, Trajectory, derive_seed
+
+if TYPE_CHECKING:
+    from sport.tune.base import Tuner
+    from sport.tune.fit import Hooks
+    from sport.tune.step_dpo import Packing
+
+DevScore = Callable[[Path], float | None]
+"""AnsAcc, on the development tasks, of the policy with an adapter."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """One tuning of a run.
+
+    Attributes:
+        run: The run.
+        bench: Gives the policies.
+        progress: Where it says how it goes.
+        round: The round.
+        stages: What is done, in order.
+        control: The control that it is for, if any.
+        dev_score: By what the best epoch is kept; ``None`` keeps the last.
+    """
+
+    run: Run
+    bench: Workbench
+    progress: Progress
+    round: int
+    stages: Sequence[TuneStage]
+    control: Control | None = None
+    dev_score: DevScore | None = None
+
+    @property
+    def name(self) -> str:
+        """What is being done, for people."""
+        return f"round {self.round}{f' ({self.control})' if self.control else ''}: tuning"
+
+    @property
+    def curve(self) -> Path:
+        """File of the tuning curves."""
+        suffix = f"-{self.control}" if self.control else ""
+        return self.run.round_folder(self.round) / f"tuning{suffix}.jsonl"
+
+    def start(self, trajectories: Sequence[Trajectory], adapter: Path | None) -> Path | None:
+        """Tunes from ``adapter``, and returns the new adapter; does nothing that was done.
+
+        Where the trajectories give no preference pairs, preference tuning has nothing to learn
+        from: it is left out, which is said aloud, and the policy stays as it is.
+        """
+        out = self.run.adapter_folder(self.round, self.control)
+        if out.is_dir():
+            return out
+        stages = self._stages(trajectories)
+        for index, stage in enumerate(stages):
+            last = index == len(stages) - 1
+            folder = out if last else out.with_name(f"{out.name}.stage{index + 1}")
+            if not folder.is_dir():
+                self._one(index, stage, trajectories, adapter, folder)
+            adapter = folder
+        return adapter
+
+    def _stages(self, trajectories: Sequence[Trajectory]) -> list[TuneStage]:
+        from sport.tune.pairs import build_pairs
+
+        pairs, reasons = build_pairs(trajectories, self.run.recipe.pairs)
+        if self.control is None:
+            self.run.write_pairs(self.round, pairs)
+        fates = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
+        self.progress.say(f"{self.name}: {len(pairs)} preference pairs ({fates or 'no choices'})")
+        if pairs:
+            return list(self.stages)
+        self.progress.say(f"{self.name}: without pairs there is no preference to learn")
+        return [stage for stage in self.stages if stage.kind != "dpo"]
+
+    def _one(
+        self,
+        index: int,
+        stage: TuneStage,
+        trajectories: Sequence[Trajectory],
+        adapter: Path | None,
+        out: Path,
+    ) -> None:
+        seed = derive_seed(self.run.recipe.seed, stage.seed, self.round, index) % 2**31
+        self._forget(index)
+        with self.progress.activity(f"{self.name} by {stage.kind}") as activity:
+            tuner = make_tuner(
+                stage.model_copy(update={"seed": seed}),
+                self.run.recipe.pairs,
+                self._hooks(index, stage, activity),
+                shuffled=seed if self.control == "shuffled" else None,
+            )
+            tuner.tune(trajectories, self.bench.policy(adapter), out)
+
+    def _hooks(self, index: int, stage: TuneStage, activity: Activity) -> Hooks:
+        from sport.tune.fit import Hooks
+
+        def on_step(row: dict[str, Any]) -> None:
+            if "phase" in row:
+                activity.say(f"{row['phase']} {row['done']}/{row['of']}")
+                return
+            append_lines(self.curve, [json.dumps({"index": index, **row})])
+            activity.say(f"step {row['step']}/{row['of']}, loss {row['loss']:.3f}")
+
+        def on_epoch(epoch: int, folder: Path) -> float | None:
+            assert self.dev_score is not None
+            activity.say(f"epoch {epoch} is evaluated")
+            score = self.dev_score(folder)
+            row = {"index": index, "stage": stage.kind, "epoch": epoch, "dev_ans_acc": score}
+            append_lines(self.curve, [json.dumps(row)])
+            return score
+
+        # A single epoch leaves nothing to choose from.
+        watched = self.dev_score is not None and stage.epochs > 1
+        return Hooks(on_step=on_step, on_epoch=on_epoch if watched else None)
+
+    def _forget(self, index: int) -> None:
+        """Drops what an interrupted tuning wrote of this stage."""
+        rows = [json.loads(line) for line in read_lines(self.curve)]
+        kept = [json.dumps(row) + "\n" for row in rows if row["index"] < index]
+        write_whole(self.curve, "".join(kept))
+
+
+def make_tuner(
+    stage: TuneStage, pairs: PairConfig, hooks: Hooks, shuffled: int | None = None
+) -> Tuner:
+    """The tuner of a stage; with a seed in ``shuffled``, its preferences are flipped at random."""
+    from sport.tune.pairwise import PairwisePacking
+    from sport.tune.sft import SFT
+    from sport.tune.step_dpo import StepDPO
+
+    if not isinstance(stage, DPOStage):
+        return SFT(stage, hooks)
+    packing: Packing = PairwisePacking(stage.token_budget)
+    if shuffled is not None:
+        packing = Shuffled(packing, shuffled)
+    return StepDPO(packing, stage, pairs, hooks)
+
+
+class Shuffled:
+    """A packing in which chosen and rejected change places with probability one half."""
+
+    def __init__(self, packing: Packing, seed: int) -> None:
+        """Which pairs are flipped depends on ``seed`` alone."""
+        self._packing = packing
+        self._seed = seed
+        self.forwards = packing.forwards
+        self.logps = packing.logps
+
+    def units(
+        self, processor: Any, trajectories: Sequence[Trajectory], pairs: Sequence[PreferencePair]
+    ) -> list[Any]:
+        """The packing's units of the pairs, half of them flipped."""
+        rng = random.Random(self._seed)
+        shuffled = [_flipped(p) if rng.random() < 0.5 else p for p in pairs]
+        return self._packing.units(processor, trajectories, shuffled)
+
+
+def _flipped(pair: PreferencePair) -> PreferencePair:
+    return pair.model_copy(update={"chosen": pair.rejected, "rejected": pair.chosen})
+
+
+def imitation(stages: Sequence[TuneStage]) -> TuneStage:
+    """A supervised stage with the schedule of a recipe's last stage, for the control `sft`."""
+    from sport.config import SFTStage
+    from sport.tune.config import OptimizerSettings
+
+    shared = stages[-1].model_dump(include=set(OptimizerSettings.model_fields))
+    return SFTStage.model_validate(shared)
+
+
+def with_control(tuning: Tuning, control: Control) -> Tuning:
+    """The same tuning as a control."""
+    stages = [imitation(tuning.stages)] if control == "sft" else tuning.stages
+    return replace(tuning, control=control, stages=stages)
