@@ -17,7 +17,7 @@ from sport.tools.images import load_rgb
 _LARGEST_SIDE = 1280
 """Detection looks at no more pixels a side: lines of a scanned page stay some 12 pixels high."""
 _LIKE_SHAPES = frozenset("十大〇CLOTVXco")
-"""Letters that the recogniser sees in drawn crosses and moons."""
+"""Letters that the recogniser sees in drawn shapes, besides 0 and 1."""
 _SURE = 0.8
 """Recognition score above which a piece shows that a picture holds text at all."""
 _SETTINGS = {
@@ -103,7 +103,8 @@ def _without_symbols(pieces: list[Piece]) -> list[Piece]:
 
 def _is_text(piece: Piece) -> bool:
     letters = [c for c in piece.text if c.isalnum() and c not in _LIKE_SHAPES]
-    return piece.score >= _SURE and (len(letters) > 1 or piece.text.isdigit())
+    number = piece.text.isdigit() and piece.text not in ("0", "1")
+    return piece.score >= _SURE and (len(letters) > 1 or number)
 
 
 def join_lines(pieces: list[Piece]) -> list[str]:
