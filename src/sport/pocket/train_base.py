@@ -28,6 +28,8 @@ from sport.runtime import keep_freed_memory
 FIRST_PROBLEM = 1_000_000
 """Seed of the first demonstrated problem; the loop's own tasks lie below."""
 
+_SHAPE_LENGTH, _SHAPE_POSITIONS = 32, 512
+
 
 class BaseRecipe(BaseModel):
     """How the embedded controller is trained.
@@ -38,7 +40,7 @@ class BaseRecipe(BaseModel):
         per_picture: Demonstrations of each.
         steps: Optimizer steps.
         rows: Demonstrations a step.
-        copying: Rows of the copying curriculum a step, at the start; it falls to none.
+        copying: Rows of the copying curriculum, every third step until four fifths of the way.
         lr: Peak learning rate; linear warm-up, cosine decay.
         weight_decay: AdamW's.
         clean: Spoil nothing (to measure the headroom that was designed in).
@@ -47,11 +49,11 @@ class BaseRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = 0
-    problems: int = 12_000
+    problems: int = 10_000
     per_picture: int = 2
-    steps: int = 2600
+    steps: int = 2400
     rows: int = 32
-    copying: int = 48
+    copying: int = 32
     lr: float = 2e-3
     weight_decay: float = 0.05
     clean: bool = False
@@ -122,14 +124,13 @@ class _Trainer:
         started, losses, tokens = time.monotonic(), [], 0
         batches = _batches(lessons.rows, r, self.step)
         while self.step < r.steps:
-            share = self.step / r.steps
             for group in self.optimizer.param_groups:
                 group["lr"] = _rate(r, self.step)
             loss, n = self._learn(next(batches), lessons)
             losses.append(loss)
             tokens += n
-            if self.step % 3 == 0 and share < 0.8:
-                self._learn(self._copying(share), None)
+            if self.step % 3 == 0 and self.step < 0.8 * r.steps:
+                self._learn(self._copying(), None)
             self.step += 1
             if self.step % 50 == 0:
                 seconds = time.monotonic() - started
@@ -138,10 +139,9 @@ class _Trainer:
             if self.step % 250 == 0:
                 self.save()
 
-    def _copying(self, share: float) -> list[Row]:
+    def _copying(self) -> list[Row]:
         rng = random.Random(f"copy/{self.recipe.seed}/{self.step}")
-        n = max(8, int(self.recipe.copying * (1 - share)))
-        return [self.builder.copying(rng) for _ in range(n)]
+        return [self.builder.copying(rng) for _ in range(self.recipe.copying)]
 
     def _learn(self, rows: list[Row], lessons: Lessons | None) -> tuple[float, int]:
         ids, labels = _collate(rows)
@@ -155,14 +155,18 @@ class _Trainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-        return float(loss), ids.numel()
+        return float(loss.detach()), ids.numel()
 
     def _loss(self, ids: Tensor, labels: Tensor, pixels: Tensor | None) -> Tensor:
         # Padding is on the right and attention is causal, so that no mask is needed.
         hidden = self.model.model(input_ids=ids, pixel_values=pixels, use_cache=False)[0]
-        learnt = labels[:, 1:] != IGNORED
-        logits = self.model.lm_head(hidden[:, :-1][learnt]).float()
-        return F.cross_entropy(logits, labels[:, 1:][learnt])
+        targets = labels[:, 1:].flatten()
+        learnt = (targets != IGNORED).nonzero()[:, 0]
+        # Padded as the lengths are: a matrix product of a new shape costs seconds of compilation.
+        learnt = F.pad(learnt, (0, -len(learnt) % _SHAPE_POSITIONS))
+        padded = torch.arange(len(learnt)) >= (targets != IGNORED).sum()
+        logits = self.model.lm_head(hidden[:, :-1].flatten(0, 1)[learnt]).float()
+        return F.cross_entropy(logits, targets[learnt].masked_fill(padded, IGNORED))
 
     def _write(self, **values: float) -> None:
         with self.log.open("a") as file:
@@ -186,6 +190,7 @@ def _batches(rows: list[Row], recipe: BaseRecipe, skip: int) -> Iterator[list[Ro
         for i in range(0, len(order), span):
             alike = sorted(order[i : i + span], key=lambda k: len(rows[k].ids))
             batches += [alike[j : j + recipe.rows] for j in range(0, len(alike), recipe.rows)]
+        batches = [batch for batch in batches if len(batch) == recipe.rows]
         rng.shuffle(batches)
         for batch in batches:
             if skip:
@@ -196,8 +201,9 @@ def _batches(rows: list[Row], recipe: BaseRecipe, skip: int) -> Iterator[list[Ro
 
 
 def _collate(rows: list[Row]) -> tuple[Tensor, Tensor]:
-    """Right-padded ids and labels, ``(rows, length)``, the length a multiple of 16."""
-    length = -(-max(len(row.ids) for row in rows) // 16) * 16
+    """Right-padded ids and labels, ``(rows, length)``."""
+    longest = max(len(row.ids) for row in rows)
+    length = longest + -longest % _SHAPE_LENGTH
     ids = np.zeros((len(rows), length), np.int64)
     labels = np.full((len(rows), length), IGNORED, np.int64)
     for i, row in enumerate(rows):
