@@ -1,1 +1,7 @@
-"""Worlds for untrusted code that fork, one a candidate."""
+"""Running model-written code, each candidate in a world of its own."""
+
+from sport.sandbox.base import Limits, Sandbox, SandboxError, Snapshot
+from sport.sandbox.fork import ForkSandbox
+from sport.types import Outcome
+
+__all__ = ["ForkSandbox", "Limits", "Outcome", "Sandbox", "SandboxError", "Snapshot"]

@@ -1,0 +1,292 @@
+"""Following one candidate from its fork to its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue, ValidationError
+
+from sport.sandbox import folders, processes
+from sport.sandbox.base import Limits
+from sport.sandbox.channel import WorldChannel
+from sport.sandbox.frames import BadFrame
+from sport.sandbox.processes import Process
+from sport.sandbox.toolcalls import MOST_CALLS, ToolThreads, call_tool
+from sport.sandbox.watch import Watched, Watcher
+from sport.tools.function import Tool
+from sport.types import CodeError, FinalAnswer, Outcome, Status, ToolCall
+
+_HELLO_S = 30.0
+_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
+_ENDED = "The process ended before the code did."
+_OTHERS_ENDED = "Other processes that were still running ended with the step."
+
+
+@dataclass(eq=False)
+class World:
+    """A live world: a process, its channel and its folder.
+
+    Attributes:
+        id: Handle inside the sandbox.
+        slot: Its folder: ``work`` (``base`` once it is committed) is the workspace, and ``n``
+            holds the slots of its candidates.
+        step: How many candidates' code its state has seen.
+        channel: To its process.
+        parent: The world that it was forked from, while it is a candidate.
+        output: Block of memory that it prints to, while it runs.
+        listing: Stamps of its files before it ran.
+        process: Its process; ``None`` before the first message and after the end.
+        children: Candidates forked from it.
+        turn: Held while candidates are forked from it.
+    """
+
+    id: str
+    slot: Path
+    step: int
+    channel: WorldChannel
+    parent: World | None = None
+    output: int = -1
+    listing: folders.Listing = field(default_factory=dict)
+    process: Process | None = None
+    children: dict[str, World] = field(default_factory=dict)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace, in the host."""
+        return self.slot / ("work" if self.parent is not None else "base")
+
+    async def hello(self) -> None:
+        """Waits for the first message, which tells which process it is.
+
+        Raises:
+            EOFError: It ended before.
+        """
+        try:
+            async with asyncio.timeout(_HELLO_S):
+                await self.channel.receive()
+            self.process = Process(self.channel.pid)
+        except (TimeoutError, ProcessLookupError, BadFrame):
+            raise EOFError from None
+
+    def end(self, heir: World | None = None) -> None:
+        """Kills it and all below it but ``heir``, and lets go of everything but the folder."""
+        if self.process is not None:
+            self.process.kill(heir.process.pid if heir and heir.process else 0)
+            self.process.close()
+            self.process = None
+        self.channel.close()
+        self.close_output()
+
+    def close_output(self) -> None:
+        """Lets go of the output."""
+        if self.output >= 0:
+            os.close(self.output)
+            self.output = -1
+
+
+class Follower:
+    """Runs code in freshly forked candidates.
+
+    Args:
+        tools: What candidates may call.
+        limits: Bounds of every candidate.
+        threads: Where tools run.
+        watcher: Enforces the limits.
+        root: Folder of all worlds, as it shows in paths.
+        base_memory: Resident memory of a fresh world, in bytes.
+    """
+
+    def __init__(
+        self,
+        tools: Mapping[str, Tool],
+        limits: Limits,
+        threads: ToolThreads,
+        watcher: Watcher,
+        root: Path,
+        base_memory: int,
+    ) -> None:
+        """One for all candidates of a sandbox."""
+        self._tools = tools
+        self._limits = limits
+        self._threads = threads
+        self._watcher = watcher
+        self._base_memory = base_memory
+        self._root = str(root)
+        self._paths = re.compile(re.escape(str(root)) + r"/\w+(?:/n/\w+)*/(?:work|base)(?![\w.-])")
+
+    async def follow(self, world: World, code: str, seed: int) -> Outcome:
+        """Runs code in a candidate that was forked a moment ago; kills it if it misbehaves."""
+        began = time.monotonic()
+        try:
+            await world.hello()
+        except EOFError:
+            return self._ended(world, None, [], began)
+        assert world.process is not None and world.parent is not None
+        watched = Watched(
+            world.process,
+            (str(world.slot / "work"), str(world.slot / "n")),
+            self._base_memory,
+        )
+        self._watcher.add(watched)
+        calls: list[ToolCall] = []
+        start = {
+            "slot": str(world.slot),
+            "base": str(world.parent.workspace),
+            "code": code,
+            "seed": seed,
+            "step": world.step,
+        }
+        try:
+            await world.channel.send(start)
+            done = await self._serve(world, watched, calls)
+            self._watcher.drop(watched)
+            return self._finished(world, watched, calls, done)
+        except (EOFError, ProcessLookupError, BadFrame, ValidationError, folders.TooLarge) as error:
+            self._watcher.drop(watched)
+            return self._ended(world, watched, calls, began, error)
+        finally:
+            self._watcher.drop(watched)
+            world.close_output()
+
+    async def _serve(self, world: World, watched: Watched, calls: list[ToolCall]) -> dict[str, Any]:
+        """Answers calls of tools until the candidate is done."""
+        while True:
+            message = await world.channel.receive()
+            if message.get("kind") == "done":
+                return message
+            if message.get("kind") != "call":
+                raise BadFrame("unknown kind of message")
+            watched.pause()
+            if len(calls) < MOST_CALLS:
+                call, reply = await call_tool(
+                    self._threads, self._tools, world.workspace, message, self.shown
+                )
+                calls.append(call)
+            else:
+                text = f"more than {MOST_CALLS} calls of tools in one step"
+                reply = {"error": {"type": "RuntimeError", "message": text}}
+            watched.resume()
+            await world.channel.send(reply)
+
+    def _finished(
+        self, world: World, watched: Watched, calls: list[ToolCall], done: dict[str, Any]
+    ) -> Outcome:
+        """The outcome of a candidate that says that it is done; it is frozen until it goes on."""
+        assert world.process is not None
+        wall_s = watched.wall_s(time.monotonic())
+        notes = [str(note) for note in done.get("notes", ())][:5]
+        if world.channel.pid != world.process.pid:
+            successor = Process(world.channel.pid)
+            world.process.kill(successor.pid)
+            world.process.close()
+            world.process = successor
+        if world.process.freeze():
+            notes.append(_OTHERS_ENDED)
+        if watched.verdict is not None:
+            raise EOFError
+        stdout, truncated = self._output(world)
+        error = done.get("error")
+        return Outcome(
+            id=world.id,
+            status=_status(done.get("status")),
+            stdout=stdout,
+            truncated=truncated or bool(done.get("truncated")),
+            error=self._error(error) if isinstance(error, dict) else None,
+            value=self._optional_text(done.get("value")),
+            final_answer=FinalAnswer(value=self.shown(done["answer"]))
+            if "answer" in done
+            else None,
+            files=folders.produced(str(world.workspace), world.listing),
+            tool_calls=tuple(calls),
+            notes=tuple(notes),
+            cpu_s=float(done.get("cpu_s", 0.0)),
+            wall_s=wall_s,
+        )
+
+    def _ended(
+        self,
+        world: World,
+        watched: Watched | None,
+        calls: list[ToolCall],
+        began: float,
+        error: Exception | None = None,
+    ) -> Outcome:
+        """The outcome of a candidate that did not come to its end."""
+        status: Status = "died"
+        note = _ENDED
+        if watched is not None and watched.verdict is not None:
+            status, note = watched.verdict
+        elif isinstance(error, folders.TooLarge):
+            status, note = "disk", f"The code made more than {folders.MOST_ENTRIES} files."
+        elif isinstance(error, BadFrame | ValidationError):
+            note = "The process broke the protocol of the sandbox and was ended."
+        elif watched is not None and self._used(watched) >= self._limits.cpu_s:
+            status, note = "timeout", f"The code used more than {self._limits.cpu_s:g} s of CPU."
+        stdout, truncated = self._output(world)
+        world.end()
+        return Outcome(
+            id=world.id,
+            status=status,
+            stdout=stdout,
+            truncated=truncated,
+            tool_calls=tuple(calls),
+            notes=(note,),
+            cpu_s=watched.cpu_s if watched else 0.0,
+            wall_s=time.monotonic() - began,
+        )
+
+    @staticmethod
+    def _used(watched: Watched) -> float:
+        now = processes.usage(watched.process.pid)
+        return max(watched.cpu_s, now.cpu_s if now else 0.0)
+
+    def _output(self, world: World) -> tuple[str, bool]:
+        """What was printed, from the block of memory that the candidate shares with us."""
+        if world.output < 0:
+            return "", False
+        most = 4 * self._limits.output_chars
+        written = min(os.lseek(world.output, 0, os.SEEK_CUR), most)
+        text = os.pread(world.output, written, 0).decode(errors="replace") if written > 0 else ""
+        text = str(self.shown(text))
+        limit = self._limits.output_chars
+        return text[:limit], len(text) > limit
+
+    def _error(self, error: dict[str, Any]) -> CodeError:
+        line = error.get("line")
+        return CodeError(
+            type=str(error.get("type"))[:200],
+            message=str(self.shown(str(error.get("message")))),
+            line=line if isinstance(line, int) else None,
+        )
+
+    def _optional_text(self, value: Any) -> str | None:
+        return None if value is None else str(self.shown(str(value)))
+
+    def shown(self, value: JsonValue) -> JsonValue:
+        """A value as it is shown: no path of the host, no address, no broken characters."""
+        if isinstance(value, str):
+            if self._root in value:
+                value = self._paths.sub("/workspace", value)
+            if "0x" in value:
+                value = _ADDRESS.sub("at 0x…", value)
+            return value if value.isascii() else value.encode("utf-8", "replace").decode()
+        if isinstance(value, dict):
+            return {str(self.shown(k)): self.shown(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.shown(v) for v in value]
+        return value
+
+
+def _status(value: Any) -> Status:
+    known: dict[Any, Status] = {"error": "error", "memory": "memory", "disk": "disk", "ok": "ok"}
+    if value not in known:
+        raise BadFrame("unknown status")
+    return known[value]

@@ -1,0 +1,121 @@
+"""The host's end of a channel to a world: asyncio, frames from an untrusted sender."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from typing import Any
+
+from sport.sandbox.frames import HEADER, body_length, pack, unpack
+
+_CREDENTIALS = struct.Struct("iii")
+_SPACE = socket.CMSG_SPACE(_CREDENTIALS.size)
+_BLOCK = 1 << 16
+
+
+class WorldChannel:
+    """Talks with one world, and knows from the kernel which process it talks with.
+
+    Attributes:
+        pid: Process, as the host numbers it, that sent the last message; 0 before the first.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Makes a pair of sockets; :attr:`remote` is for the world, and closed once sent."""
+        self._loop = loop
+        self._local, self.remote = socket.socketpair()
+        self._local.setblocking(False)
+        self._local.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._buffer = bytearray()
+        self.pid = 0
+
+    async def receive(self) -> dict[str, Any]:
+        """The next message.
+
+        Raises:
+            EOFError: The world is gone.
+            BadFrame: It sent what is no frame.
+        """
+        while len(self._buffer) < HEADER.size:
+            await self._more()
+        end = HEADER.size + body_length(bytes(self._buffer[: HEADER.size]))
+        while len(self._buffer) < end:
+            await self._more()
+        body = bytes(self._buffer[HEADER.size : end])
+        del self._buffer[:end]
+        return unpack(body)
+
+    async def _more(self) -> None:
+        while True:
+            try:
+                data, ancillary, _, _ = self._local.recvmsg(_BLOCK, _SPACE)
+                break
+            except BlockingIOError:
+                await self._readable()
+            except ConnectionError:
+                raise EOFError from None
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                pid, _, _ = _CREDENTIALS.unpack(content[: _CREDENTIALS.size])
+                self.pid = pid or self.pid
+            elif level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                _close_all(content)
+        if not data:
+            raise EOFError
+        self._buffer += data
+
+    async def _readable(self) -> None:
+        ready = self._loop.create_future()
+        self._loop.add_reader(self._local, _resolve, ready)
+        try:
+            await ready
+        finally:
+            if self._local.fileno() >= 0:
+                self._loop.remove_reader(self._local)
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Sends a message.
+
+        Raises:
+            EOFError: The world is gone.
+        """
+        data = pack(message)
+        try:
+            sent = self._local.send(data)
+            if sent < len(data):
+                await self._loop.sock_sendall(self._local, data[sent:])
+        except BlockingIOError:
+            await self._loop.sock_sendall(self._local, data)
+        except OSError:
+            raise EOFError from None
+
+    def send_fds(self, message: dict[str, Any], fds: list[int]) -> None:
+        """Sends a short message with descriptors.
+
+        Raises:
+            EOFError: The world is gone, or does not listen.
+        """
+        try:
+            socket.send_fds(self._local, [pack(message)], fds)
+        except OSError:
+            raise EOFError from None
+
+    def close(self) -> None:
+        """Closes both ends; who waits in :meth:`receive` is to be cancelled."""
+        if self._local.fileno() >= 0:
+            self._loop.remove_reader(self._local)
+        self._local.close()
+        self.remote.close()
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _close_all(content: bytes) -> None:
+    """Nobody asked a world for descriptors."""
+    for offset in range(0, len(content) - len(content) % 4, 4):
+        os.close(struct.unpack_from("i", content, offset)[0])

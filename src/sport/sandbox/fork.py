@@ -1,0 +1,344 @@
+"""The forking sandbox: every candidate in a world of its own, the winner's goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sport.sandbox import folders
+from sport.sandbox.base import Limits, SandboxError, Snapshot
+from sport.sandbox.candidate import Follower, World
+from sport.sandbox.channel import WorldChannel
+from sport.sandbox.launch import Worker, start_worker
+from sport.sandbox.toolcalls import ToolThreads
+from sport.sandbox.walls import LAYERS
+from sport.sandbox.watch import Watcher
+from sport.sandbox.world import WORKSPACE_FD
+from sport.tools.function import Tool, as_tool
+from sport.tools.paths import read_file
+from sport.types import Outcome, derive_seed
+
+_AT_ONCE = 32
+"""Candidates that one message asks for: their descriptors must fit beside it."""
+
+_IN_LINE = 1 << 20
+"""Bytes of a workspace that is copied without leaving the event loop."""
+
+
+class ForkSandbox:
+    """Runs model-written code, each candidate in a process forked from the same world.
+
+    Many worlds may be open at once, and their runs go on side by side::
+
+        async with ForkSandbox({"ocr": ocr}, Limits(wall_s=10)) as sandbox:
+            base = await sandbox.open(Path("files"))
+            outcomes = await sandbox.run(base, ["x = 1", "x = 2"])
+            base = await sandbox.commit(outcomes[1])
+
+    Attributes:
+        tier: ``strong`` (namespaces, Landlock, seccomp), ``standard`` (without namespaces) or
+            ``unsafe_local``; empty before the first world is opened.
+    """
+
+    def __init__(
+        self,
+        tools: Mapping[str, Tool | Callable[..., Any]] | None = None,
+        limits: Limits | None = None,
+        *,
+        preload: Sequence[str] = (),
+        unsafe_local: bool = False,
+        tier: str | None = None,
+        tool_threads: int = 8,
+    ) -> None:
+        """Nothing is started before it is used.
+
+        Args:
+            tools: What candidates may call, by name.
+            limits: Bounds of every candidate.
+            preload: Modules that every world has imported already: it saves importing them in
+                each candidate, and makes every fork dearer.
+            unsafe_local: Whether to run without walls where they cannot be had.
+            tier: Only this tier; the best there is if not given.
+            tool_threads: How many tools may run at once.
+        """
+        self._tools = {name: as_tool(value, name) for name, value in (tools or {}).items()}
+        self._limits = limits or Limits()
+        self._preload = tuple(preload)
+        self._unsafe_local = unsafe_local
+        self._only = tier
+        self._threads = ToolThreads(tool_threads)
+        self._watcher = Watcher(self._limits)
+        self._worker: Worker | None = None
+        self._follower: Follower | None = None
+        self._starting = asyncio.Lock()
+        self._worlds: dict[str, World] = {}
+        self._numbers = itertools.count()
+        self._closed = False
+        self.tier = ""
+
+    async def __aenter__(self) -> ForkSandbox:
+        """Starts the worker."""
+        await self._started()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends everything."""
+        await self.close()
+
+    async def open(self, workspace: Path | None = None) -> Snapshot:
+        """Starts a fresh world; the folder ``workspace`` is copied in.
+
+        Raises:
+            SandboxError: There is no such folder, or the sandbox cannot start.
+        """
+        if workspace is not None and not workspace.is_dir():
+            raise SandboxError(f"workspace {workspace} is not a folder")
+        worker = await self._started()
+        number = next(self._numbers)
+        slot = worker.root / f"w{number}"
+        world = World(f"w{number}", slot, 0, WorldChannel(asyncio.get_running_loop()))
+        try:
+            await asyncio.to_thread(_furnish, slot, workspace, self._limits)
+            with world.channel.remote as remote:
+                # The nursery listens at all times: a short message never blocks for long.
+                _send_fd(worker, remote.fileno())
+            await world.hello()
+        except EOFError:
+            await self._remove(world)
+            raise SandboxError(
+                "the sandbox's worker is gone: close it and make a new one"
+            ) from None
+        except BaseException:
+            await self._remove(world)
+            raise
+        self._worlds[world.id] = world
+        return Snapshot(id=world.id, workspace=world.workspace)
+
+    async def run(self, base: Snapshot, codes: Sequence[str], seed: int = 0) -> list[Outcome]:
+        """Runs every code from ``base``, none seeing another; outcomes in the order of codes.
+
+        Args:
+            base: The world to run from; several runs from one are possible, one after another.
+            codes: Code of the candidates.
+            seed: Seeds ``random`` and numpy; each candidate gets a stream of its own.
+
+        Raises:
+            SandboxError: ``base`` is not a world of this sandbox, or has seen too many steps.
+        """
+        world = self._world(base.id)
+        if world.step >= LAYERS:
+            raise SandboxError(f"a world can go {LAYERS} steps; set max_steps to 14 or less")
+        async with world.turn:
+            candidates = await self._fork(world, len(codes))
+        assert self._follower is not None
+        follower = self._follower
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(follower.follow(c, code, derive_seed("run", seed, i)))
+                    for i, (c, code) in enumerate(zip(candidates, codes, strict=True))
+                ]
+        except BaseException as error:
+            for candidate in candidates:
+                await self._remove(candidate)
+            if isinstance(error, BaseExceptionGroup):
+                raise error.exceptions[0] from None
+            raise
+        if world.step and world.process is not None:
+            world.process.stop()
+        return [task.result() for task in tasks]
+
+    async def commit(self, outcome: Outcome) -> Snapshot:
+        """Makes the world of ``outcome`` the next base; its siblings are gone.
+
+        Raises:
+            SandboxError: The outcome's world is gone, or the candidate did not survive.
+        """
+        world = self._world(outcome.id)
+        if world.parent is None or world.process is None:
+            raise SandboxError(f"the world of this outcome ({outcome.status}) is gone")
+        base = world.parent
+        for sibling in list(base.children.values()):
+            if sibling is not world:
+                await self._remove(sibling)
+        world.parent = None
+        self._worlds.pop(base.id)
+        base.end(heir=world)
+        # A stale path into the former workspace, kept in some variable, means the present one.
+        os.rename(world.slot / "work", world.slot / "base")
+        os.symlink(f"/proc/self/fd/{WORKSPACE_FD}", world.slot / "work")
+        folders.remove(str(base.slot / "base"))
+        _empty(world.slot / "n")
+        return Snapshot(id=world.id, workspace=world.workspace)
+
+    async def discard(self, base: Snapshot) -> None:
+        """Ends a world and all that descends from it; unknown ones are fine."""
+        world = self._worlds.get(base.id)
+        if world is not None:
+            await self._remove(world)
+
+    async def read_file(self, outcome: Outcome | Snapshot, path: str) -> bytes:
+        """The bytes of a file in a live world's workspace, safely: no symlink is followed.
+
+        Raises:
+            SandboxError: The world is gone.
+            OSError: There is no such file in the workspace.
+        """
+        workspace = self._world(outcome.id).workspace
+        return await asyncio.to_thread(read_file, workspace, path)
+
+    async def close(self) -> None:
+        """Ends everything; calling it again is fine."""
+        self._closed = True
+        for world in list(self._worlds.values()):
+            world.end()
+        self._worlds.clear()
+        self._threads.close()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await asyncio.shield(asyncio.to_thread(self._shut, worker))
+
+    def _shut(self, worker: Worker) -> None:
+        self._watcher.close()
+        worker.stop()
+
+    async def _started(self) -> Worker:
+        async with self._starting:
+            if self._closed:
+                raise SandboxError("this sandbox is closed: make a new one")
+            if self._worker is None:
+                texts = {n: f"{t.signature}\n\n{t.description}" for n, t in self._tools.items()}
+                worker = await asyncio.to_thread(
+                    start_worker,
+                    self._limits,
+                    texts,
+                    self._preload,
+                    tier=self._only,
+                    unsafe_local=self._unsafe_local,
+                )
+                self._worker, self.tier = worker, worker.tier
+                self._follower = Follower(
+                    self._tools, self._limits, self._threads, self._watcher, worker.root, 0
+                )
+        return self._worker
+
+    def _world(self, id: str) -> World:
+        if id not in self._worlds:
+            raise SandboxError(f"world {id!r} is gone, or belongs to another sandbox")
+        return self._worlds[id]
+
+    async def _fork(self, world: World, count: int) -> list[World]:
+        """Forks candidates, each with a copy of the workspace; they wait for their code."""
+        loop = asyncio.get_running_loop()
+        candidates = []
+        size = sum(stamp[1] for stamp in world.listing.values())
+        for _ in range(count):
+            number = next(self._numbers)
+            slot = world.slot / "n" / str(number)
+            candidate = World(
+                f"{world.id}.{number}", slot, world.step + 1, WorldChannel(loop), world
+            )
+            candidates.append(candidate)
+            self._worlds[candidate.id] = world.children[candidate.id] = candidate
+            if size < _IN_LINE:
+                _equip(candidate, self._limits)
+            else:
+                await asyncio.to_thread(_equip, candidate, self._limits)
+        if world.step and world.process is not None:
+            world.process.thaw()
+        for start in range(0, count, _AT_ONCE):
+            _ask(world, candidates[start : start + _AT_ONCE])
+        return candidates
+
+    async def _remove(self, world: World) -> None:
+        """Ends a world, its candidates and their folders."""
+        for child in list(world.children.values()):
+            await self._remove(child)
+        self._worlds.pop(world.id, None)
+        if world.parent is not None:
+            world.parent.children.pop(world.id, None)
+        world.end()
+        assert self._worker is not None
+        folder = world.slot if world.parent else self._worker.root / world.id.partition(".")[0]
+        folders.remove(str(folder))
+
+
+def _furnish(slot: Path, workspace: Path | None, limits: Limits) -> None:
+    """The folders of a fresh world."""
+    slot.mkdir()
+    (slot / "n").mkdir()
+    os.symlink(f"/proc/self/fd/{WORKSPACE_FD}", slot / "work")
+    if workspace is None:
+        (slot / "base").mkdir()
+        return
+    try:
+        size = folders.import_folder(workspace, str(slot / "base"))
+    except (OSError, shutil.Error, folders.TooLarge) as error:
+        raise SandboxError(f"workspace {workspace} cannot be copied in: {error}") from error
+    if size > limits.disk_mb << 20:
+        raise SandboxError(
+            f"workspace {workspace} takes {size >> 20} MiB: more than disk_mb = {limits.disk_mb}"
+        )
+
+
+def _equip(candidate: World, limits: Limits) -> None:
+    """A candidate's own folders, and the block of memory that it prints to."""
+    assert candidate.parent is not None
+    os.mkdir(candidate.slot)
+    os.mkdir(candidate.slot / "n")
+    work = str(candidate.slot / "work")
+    candidate.listing = folders.copy_workspace(str(candidate.parent.workspace), work)
+    room = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    candidate.output = room
+    os.ftruncate(room, 4 * limits.output_chars)
+    _seal(room)
+
+
+def _seal(fd: int) -> None:
+    """Fixes the size of a block of memory, so that a candidate cannot fill the machine by it."""
+    import fcntl
+
+    seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+
+
+def _ask(world: World, candidates: Sequence[World]) -> None:
+    fds = [fd for c in candidates for fd in (c.channel.remote.fileno(), c.output)]
+    try:
+        world.channel.send_fds({}, fds)
+    except EOFError:
+        pass  # the world is dead: its candidates find their channels closed
+    finally:
+        for candidate in candidates:
+            candidate.channel.remote.close()
+
+
+def _send_fd(worker: Worker, fd: int) -> None:
+    import socket
+
+    from sport.sandbox.frames import pack
+
+    try:
+        socket.send_fds(worker.control, [pack({})], [fd])
+    except OSError:
+        raise EOFError from None
+
+
+def _empty(folder: Path) -> None:
+    for name in os.listdir(folder):
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            folders.remove(str(path))
+        else:
+            path.unlink()

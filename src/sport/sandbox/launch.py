@@ -1,0 +1,230 @@
+"""Starting the worker behind as many walls as this machine has, and saying which ones."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from sport.sandbox import folders
+from sport.sandbox.base import Limits, SandboxError
+from sport.sandbox.frames import Channel
+from sport.sandbox.world import WORKSPACE_FD
+
+PREFIX = "sport-sandbox-"
+_START_S = 30.0
+_HERE = Path(__file__).resolve().parent
+# The parents are stubs: the worker must not import what the host's package imports.
+_BOOT = f"""
+import sys, types
+for name, path in (("sport", {str(_HERE.parent)!r}), ("sport.sandbox", {str(_HERE)!r})):
+    sys.modules[name] = module = types.ModuleType(name)
+    module.__path__ = [path]
+from sport.sandbox.worker import main
+main()
+"""
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/workspace",
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    "PYTHONUTF8": "1",
+    # Sets of texts iterate in the same order in every run.
+    "PYTHONHASHSEED": "0",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "MPLBACKEND": "Agg",
+}
+_SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
+_SETTINGS = ("/etc/ld.so.cache", "/etc/localtime", "/etc/fonts", "/etc/mime.types")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+
+
+@dataclass
+class Worker:
+    """A running worker.
+
+    Attributes:
+        tier: ``strong``, ``standard`` or ``unsafe_local``.
+        process: The process that was started; under bubblewrap it is bubblewrap's.
+        control: Host's end of the worker's channel.
+        root: Folder of all its worlds.
+        lock: Held while the host lives, so that leftovers are told from folders in use.
+    """
+
+    tier: str
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+    root: Path
+    lock: IO[bytes]
+
+    def stop(self) -> None:
+        """Ends the worker and all its worlds, and removes its folder."""
+        self.control.close()  # upon which it ends what it forked
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        folders.remove(str(self.root))
+        self.lock.close()
+
+
+def start_worker(
+    limits: Limits,
+    tools: Mapping[str, str],
+    preload: Sequence[str],
+    *,
+    tier: str | None = None,
+    unsafe_local: bool = False,
+) -> Worker:
+    """Starts a worker in the best tier there is.
+
+    Args:
+        limits: Bounds of every candidate.
+        tools: Texts of the tools by name.
+        preload: Modules to import before any world is forked.
+        tier: Only this one.
+        unsafe_local: Whether to run without walls where they cannot be had.
+
+    Raises:
+        SandboxError: No tier can be had; says why, and what would mend it.
+    """
+    reasons = {}
+    for name in (tier,) if tier else ("strong", "standard"):
+        try:
+            return _start(name, limits, tools, preload)
+        except SandboxError as error:
+            reasons[name] = str(error)
+    if unsafe_local:
+        return _start("unsafe_local", limits, tools, preload)
+    why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    raise SandboxError(
+        f"model-written code cannot be isolated on this machine. {why}. `sport doctor` says what "
+        "is missing; `unsafe_local = true` under [sandbox] runs it without walls, at your risk"
+    )
+
+
+def _start(tier: str, limits: Limits, tools: Mapping[str, str], preload: Sequence[str]) -> Worker:
+    bwrap = shutil.which("bwrap")
+    if tier == "strong" and bwrap is None:
+        raise SandboxError("bubblewrap is not installed (Debian: apt install bubblewrap)")
+    sweep_leftovers()
+    root, lock = _folder()
+    config = {
+        "walls": tier != "unsafe_local",
+        "root": str(root),
+        "read_only": [*_libraries(), *_SETTINGS],
+        "devices": _DEVICES,
+        "limits": limits.model_dump(),
+        "output_bytes": 4 * limits.output_chars,
+        "tools": dict(tools),
+        "preload": list(preload),
+    }
+    command = [sys.executable, "-s", "-P", "-B", "-c", _BOOT, json.dumps(config)]
+    if tier == "strong":
+        command = [str(bwrap), *_namespaces(root), *command]
+    local, remote = socket.socketpair()
+    with remote:
+        process = subprocess.Popen(
+            command,
+            stdin=remote.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=_ENVIRONMENT,
+            cwd=root,
+            start_new_session=True,  # Ctrl-C is for the host
+        )
+    worker = Worker(tier, process, local, root, lock)
+    try:
+        _await_ready(worker)
+    except BaseException:
+        worker.stop()
+        raise
+    return worker
+
+
+def _folder() -> tuple[Path, IO[bytes]]:
+    """A new folder, and the lock that marks it as in use."""
+    new = Path(tempfile.mkdtemp(prefix="sport-new-")).resolve()
+    lock = (new / "lock").open("wb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (new / "canary").write_text("outside")
+    # It gets its name once it is locked: until then it would look left over.
+    root = new.with_name(new.name.replace("sport-new-", PREFIX, 1))
+    new.rename(root)
+    return root, lock
+
+
+def _await_ready(worker: Worker) -> None:
+    worker.control.settimeout(_START_S)
+    problem = ""
+    try:
+        message, _ = Channel(worker.control.dup()).receive()
+        problem = str(message.get("problem"))
+    except (EOFError, OSError):
+        worker.control.close()
+        problem = _last_words(worker.process) or f"no answer within {_START_S:.0f} s"
+    else:
+        assert worker.process.stderr is not None
+        worker.process.stderr.close()
+        worker.control.setblocking(True)
+    if problem:
+        raise SandboxError(problem)
+
+
+def _last_words(process: subprocess.Popen[bytes]) -> str:
+    assert process.stderr is not None
+    try:
+        _, said = process.communicate(timeout=5)
+    except subprocess.TimeoutExpired:
+        return ""
+    lines = said.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"the worker ended with status {process.returncode}"
+
+
+def _libraries() -> list[str]:
+    """Where the interpreter and its libraries lie."""
+    paths = {*_SYSTEM, sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    paths |= {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    paths.add(str(Path(sys.executable).resolve().parent))
+    return sorted(p for p in paths if p != "/" and os.path.exists(p))
+
+
+def _namespaces(root: Path) -> list[str]:
+    """Arguments of bubblewrap: a file system of libraries and workspaces, and nothing else."""
+    arguments = ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
+    arguments += ["--unshare-uts", "--unshare-cgroup-try", "--as-pid-1", "--cap-drop", "ALL"]
+    arguments += ["--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]
+    for path in [*_libraries(), *_SETTINGS, str(_HERE)]:
+        if os.path.islink(path):
+            arguments += ["--symlink", os.readlink(path), path]
+        elif os.path.exists(path):
+            arguments += ["--ro-bind", path, path]
+    arguments += ["--proc", "/proc", "--dev", "/dev", "--bind", str(root), str(root)]
+    arguments += ["--symlink", f"/proc/self/fd/{WORKSPACE_FD}", "/workspace"]
+    return [*arguments, "--chdir", str(root), "--"]
+
+
+def sweep_leftovers() -> None:
+    """Removes folders of sandboxes whose host is gone."""
+    for folder in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
+        with contextlib.suppress(OSError), (folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            folders.remove(str(folder))

@@ -1,0 +1,155 @@
+"""Looking at processes in ``/proc``, and ending whole trees of them. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_ROUNDS = 200
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one process uses.
+
+    Attributes:
+        ended: Whether it has ended, and only waits to be reaped.
+        cpu_s: CPU time of it and of the children that it has reaped, in seconds.
+        threads: Number of threads.
+        resident: Resident memory, in bytes.
+    """
+
+    ended: bool
+    cpu_s: float
+    threads: int
+    resident: int
+
+
+def usage(pid: int) -> Usage | None:
+    """What a process uses; ``None`` if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            text = file.read(1024)
+    except OSError:
+        return None
+    # The name, in parentheses, may hold anything.
+    fields = text[text.rindex(b")") + 2 :].split()
+    cpu = sum(int(f) for f in fields[11:15]) / _TICKS
+    return Usage(fields[0] in (b"Z", b"X"), cpu, int(fields[17]), int(fields[21]) * _PAGE)
+
+
+def private_memory(pid: int) -> int:
+    """Memory that a process shares with no other, in bytes; 0 where it cannot be told."""
+    total = 0
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+        for line in file:
+            if line.startswith(b"Private_"):
+                total += int(line.split()[1]) << 10
+    return total
+
+
+def children(pid: int) -> list[int]:
+    """Processes whose parent is ``pid``."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
+                    found += [int(child) for child in file.read(1 << 16).split()]
+    return found
+
+
+def descendants(pid: int, spared: int = 0) -> list[int]:
+    """Processes below ``pid``, the nearest first; without ``spared`` and what is below that."""
+    found: list[int] = []
+    frontier = [pid]
+    while frontier:
+        below = [child for parent in frontier for child in children(parent)]
+        frontier = [child for child in below if child != spared]
+        found += frontier
+    return found
+
+
+def send(pid: int, number: int) -> None:
+    """Sends a signal to a process that may be gone already."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def end_descendants(pid: int, spared: int = 0) -> int:
+    """Kills everything below ``pid``; stop ``pid`` first, so that it makes no more.
+
+    ``pid`` adopts orphans, so nothing below it escapes by the end of its parent.
+
+    Args:
+        pid: A process.
+        spared: One below it that is left alone, with all that is below that.
+
+    Returns:
+        How many processes were killed.
+    """
+    killed: set[int] = set()
+    for _ in range(_ROUNDS):
+        alive = [child for child in descendants(pid, spared) if _alive(child)]
+        if not alive:
+            break
+        for child in alive:
+            send(child, signal.SIGSTOP)
+        for child in alive:
+            send(child, signal.SIGKILL)
+        killed.update(alive)
+    return len(killed)
+
+
+def _alive(pid: int) -> bool:
+    now = usage(pid)
+    return now is not None and not now.ended
+
+
+class Process:
+    """A world's process, held so that a number that is used again is never mistaken for it."""
+
+    def __init__(self, pid: int) -> None:
+        """Takes hold of a running process.
+
+        Raises:
+            ProcessLookupError: It is gone already.
+        """
+        self.pid = pid
+        self._fd = os.pidfd_open(pid)
+
+    def freeze(self, spared: int = 0) -> int:
+        """Stops it and kills everything below it but ``spared``; returns how many that were."""
+        return end_descendants(self.pid, spared) if self._signal(signal.SIGSTOP) else 0
+
+    def stop(self) -> None:
+        """Stops it."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets it go on."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self, spared: int = 0) -> None:
+        """Kills it and everything below it but ``spared``."""
+        self.freeze(spared)
+        self._signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Lets go of it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _signal(self, number: int) -> bool:
+        if self._fd < 0:
+            return False
+        try:
+            signal.pidfd_send_signal(self._fd, number)
+        except ProcessLookupError:
+            return False
+        return True

@@ -1,0 +1,165 @@
+"""The watcher: sums what a candidate's processes use, and kills those that use too much.
+
+Kernel limits bind one process and one file; this binds the candidate. It is a thread, so that it
+does its work while the event loop is busy, and it sleeps while nothing runs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from sport.sandbox import folders, processes
+from sport.sandbox.base import Limits
+from sport.sandbox.processes import Process
+from sport.types import Status
+
+_TICK_S = 0.025
+_DISK_TICK_S = 0.05
+_IDLE_S = 2.0
+
+
+@dataclass
+class Watched:
+    """A running candidate.
+
+    Attributes:
+        process: Its process.
+        folders: Where it may write.
+        base_memory: Resident memory of a fresh world, in bytes.
+        started: When it started, by the monotonic clock.
+        paused_s: Wall time that it spent waiting for tools, which does not count, in seconds.
+        paused_since: When the tool call under way began.
+        cpu_s: CPU time when it was last looked at, in seconds.
+        verdict: Status and note, once it has been killed.
+    """
+
+    process: Process
+    folders: tuple[str, ...]
+    base_memory: int = 0
+    started: float = field(default_factory=time.monotonic)
+    paused_s: float = 0.0
+    paused_since: float | None = None
+    cpu_s: float = 0.0
+    verdict: tuple[Status, str] | None = None
+    next_disk: float = 0.0
+
+    def pause(self) -> None:
+        """A tool call begins."""
+        self.paused_since = time.monotonic()
+
+    def resume(self) -> None:
+        """It ended."""
+        if self.paused_since is not None:
+            self.paused_s += time.monotonic() - self.paused_since
+            self.paused_since = None
+
+    def wall_s(self, now: float) -> float:
+        """Wall time so far, without that of tools, in seconds."""
+        since = self.paused_since
+        return now - self.started - self.paused_s - (now - since if since is not None else 0.0)
+
+
+class Watcher:
+    """Watches the running candidates of one sandbox."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Nothing is watched yet, and no thread runs."""
+        self._limits = limits
+        self._watched: dict[int, Watched] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def add(self, watched: Watched) -> None:
+        """Watches a candidate from now on."""
+        with self._lock:
+            self._watched[watched.process.pid] = watched
+        self._wake.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="sport-watcher", daemon=True)
+            self._thread.start()
+
+    def drop(self, watched: Watched) -> None:
+        """Leaves a candidate alone; once this returns, the watcher kills it no more."""
+        with self._lock:
+            self._watched.pop(watched.process.pid, None)
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._closed.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        idle_since = time.monotonic()
+        while not self._closed.is_set():
+            began = time.monotonic()
+            for watched in list(self._watched.values()):
+                # The lock is held for one candidate at a time: its process number stays its own
+                # while it is looked at.
+                with self._lock:
+                    if watched.process.pid in self._watched:
+                        self._look(watched, began)
+            now = time.monotonic()
+            if self._watched:
+                idle_since = now
+            elif now - idle_since > _IDLE_S:
+                self._wake.wait()
+                idle_since = time.monotonic()
+            self._wake.clear()
+            # At most a tenth of one processor goes into watching.
+            self._closed.wait(max(_TICK_S, 10 * (now - began)))
+
+    def _look(self, watched: Watched, now: float) -> None:
+        if watched.verdict is not None or now - watched.started < _TICK_S:
+            return
+        verdict = self._judge(watched, now)
+        if verdict is not None:
+            watched.verdict = verdict
+            watched.process.kill()
+
+    def _judge(self, watched: Watched, now: float) -> tuple[Status, str] | None:
+        limits = self._limits
+        if watched.wall_s(now) > limits.wall_s:
+            return "timeout", f"The code ran longer than {limits.wall_s:g} s and was stopped."
+        root = processes.usage(watched.process.pid)
+        if root is None or root.ended:
+            return "died", "The process ended before the code did."
+        below = [u for p in processes.descendants(watched.process.pid) if (u := processes.usage(p))]
+        watched.cpu_s = root.cpu_s + sum(u.cpu_s for u in below)
+        if watched.cpu_s > limits.cpu_s:
+            return "timeout", f"The code used more than {limits.cpu_s:g} s of CPU time."
+        count = root.threads + sum(u.threads for u in below if not u.ended)
+        if count > limits.processes:
+            return "died", f"The code made more than {limits.processes} processes and threads."
+        if self._memory(watched, root.resident + sum(u.resident for u in below)):
+            return "memory", f"The code used more than {limits.memory_mb} MiB of memory."
+        if now >= watched.next_disk and self._disk(watched):
+            return "disk", f"The code filled more than {limits.disk_mb} MiB of disk, or made more "\
+                f"than {folders.MOST_ENTRIES} files."  # fmt: skip
+        return None
+
+    def _memory(self, watched: Watched, at_most: int) -> bool:
+        bound = (self._limits.memory_mb << 20) + watched.base_memory
+        if at_most <= bound:
+            return False
+        # Forked processes share pages: count those once.
+        root = processes.usage(watched.process.pid)
+        below = sum(map(processes.private_memory, processes.descendants(watched.process.pid)))
+        return root is not None and root.resident + below > bound
+
+    def _disk(self, watched: Watched) -> bool:
+        began = time.monotonic()
+        try:
+            full = sum(map(folders.size_of, watched.folders)) > self._limits.disk_mb << 20
+        except folders.TooLarge:
+            full = True
+        except OSError:
+            full = False  # it changes while it is counted: the next look tells
+        now = time.monotonic()
+        watched.next_disk = now + max(_DISK_TICK_S, 20 * (now - began))
+        return full
