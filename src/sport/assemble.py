@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sport.config import Recipe
+from sport.config import Recipe, RecipeError
 from sport.loop import explore
 from sport.policy.base import Policy, SamplingPlan
 from sport.policy.messages import opening
@@ -31,23 +31,28 @@ def load_policy(recipe: Recipe, adapter: Path | None) -> LocalPolicy:
     """The recipe's controller with an adapter, under a versioned name.
 
     Raises:
-        ValueError: The model or the adapter is not there.
+        RecipeError: The model or the adapter cannot be loaded.
     """
     import torch
+    import transformers
 
     from sport.policy.local import LocalPolicy
     from sport.runtime import keep_freed_memory
 
     keep_freed_memory()
+    transformers.utils.logging.disable_progress_bar()
     settings = recipe.policy
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
-    return LocalPolicy.load(
-        model_path(recipe),
-        adapter,
-        name=policy_name(recipe, adapter),
-        device=settings.device,
-        batch_rows=settings.batch_rows,
-    )
+    try:
+        return LocalPolicy.load(
+            model_path(recipe),
+            adapter,
+            name=policy_name(recipe, adapter),
+            device=settings.device,
+            batch_rows=settings.batch_rows,
+        )
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"policy.model = {settings.model!r} cannot be loaded: {error}") from error
 
 
 def model_path(recipe: Recipe) -> str:
@@ -107,6 +112,15 @@ class Workbench:
             file = self._cache / "tools.sqlite"
         tools = load_tools(self._recipe.tools, BUILTIN, self._recipe.root)
         return ToolCache(file).wrap(tools.values())
+
+    def check(self) -> None:
+        """Finds, before anything is computed, what would fail later.
+
+        Raises:
+            ToolNotFound: A tool is not there.
+            ValueError: The prompt is not there.
+        """
+        self.opening(Task(id="", query=""))
 
     def policy(self, adapter: Path | None) -> LocalPolicy:
         """The policy with an adapter; the last one asked for is kept loaded."""

@@ -28,10 +28,11 @@ class Pipeline:
     """
 
     def __init__(self, run: Run, progress: Progress) -> None:
-        """Nothing is loaded before a stage needs it."""
+        """Tools and prompt are checked; what is heavy is loaded when a stage needs it."""
         self.run = run
         self.progress = progress
         self._bench = Workbench(run.recipe, run.path / "cache")
+        self._bench.check()
 
     @cached_property
     def source(self) -> Source:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from sport.policy.base import ContextFull, Policy, Request
 from sport.sandbox.base import Sandbox, Snapshot
@@ -150,12 +151,17 @@ class Throttled:
     def __init__(self, sandbox: Sandbox, running: int) -> None:
         """At most ``running`` steps of ``sandbox`` run at a time."""
         self.tier = sandbox.tier
-        self.open = sandbox.open
         self.commit = sandbox.commit
         self.discard = sandbox.discard
         self.close = sandbox.close
         self._sandbox = sandbox
         self._places = asyncio.Semaphore(running)
+
+    async def open(self, workspace: Path | None = None) -> Snapshot:
+        """As the sandbox does; only then does it know its tier."""
+        world = await self._sandbox.open(workspace)
+        self.tier = self._sandbox.tier
+        return world
 
     async def run(self, base: Snapshot, codes: Sequence[str], seed: int = 0) -> list[Outcome]:
         """As the sandbox does, once there is a place."""

@@ -1,0 +1,5 @@
+"""`python -m sport`: the command line."""
+
+from sport.cli import main
+
+main()
