@@ -47,8 +47,8 @@ PAGE_QUESTIONS = (
 )
 
 
-def main(folder: Path) -> None:
-    """Writes the whole example to ``folder``."""
+def main(folder: Path, boards: int = BOARDS) -> None:
+    """Writes the example to ``folder``: two pictures of a page, and photographs of boards."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     tasks: list[dict[str, Any]] = []
     texts: dict[str, str] = {}
@@ -59,7 +59,7 @@ def main(folder: Path) -> None:
             {"query": query, "files": [name], "answer": answer, "tools": ["ocr"], "kind": "page"}
             for query, answer in PAGE_QUESTIONS
         ]
-    for number, problem in enumerate(_boards(BOARDS)):
+    for number, problem in enumerate(_boards(boards)):
         assert isinstance(problem.picture, Sheet)
         name = f"images/board_{number:02}.jpg"
         _save(photograph(np.asarray(render(problem)), seed=number), folder / name)
