@@ -73,7 +73,7 @@ async def test_the_tool_whose_result_serves_the_query_wins(menu):
         "text = ocr(image)",
         None,
     )  # fmt: skip
-    assert "ocr finds what is asked about" in verdict.reason
+    assert "finds what is asked about, with ocr" in verdict.reason
 
 
 async def test_a_count_is_located_and_precisely_so(street):

@@ -43,7 +43,7 @@ def _draw(rows: Sequence[Row], ink: str) -> Figure:
         "axes.titleweight": "bold", "axes.titlelocation": "left",
     }  # fmt: skip
     with rc_context(style):
-        figure = Figure(figsize=(9.6, 3.5), layout="constrained")
+        figure = Figure(figsize=(9.6, 3.4), layout="constrained")
         for i, (key, name) in enumerate(shown):
             axes = figure.add_subplot(1, len(shown), i + 1)
             _panel(axes, rows, key, name, ink)

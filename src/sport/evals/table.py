@@ -87,7 +87,8 @@ def terminal_table(rows: Sequence[Row]) -> Table:
     table = Table(
         title="Per cent, with 95 % intervals", title_justify="left", pad_edge=False, box=SIMPLE_HEAD
     )
-    table.add_column("")
+    titles = [" · ".join(group) for group in groups(rows)]
+    table.add_column("", min_width=max(map(len, titles), default=0))
     table.add_column("tasks", justify="right")
     for _, name in METRICS:
         table.add_column(name, justify="right")
@@ -97,7 +98,7 @@ def terminal_table(rows: Sequence[Row]) -> Table:
         table.add_column("preferred (verifier-judged)", justify="right")
     for (benchmark, split), found in groups(rows).items():
         table.add_section()
-        table.add_row(Text(f"{benchmark} · {split}", style="bold", no_wrap=True))
+        table.add_row(Text(f"{benchmark} · {split}", style="bold"))
         for row in found:
             cells = [percent(row[key], row.get(f"{key}_ci")) for key, _ in METRICS]
             last = [preference(row)] if judged else []

@@ -8,15 +8,12 @@ whether an answer rests on what tools returned or on a number that the model wro
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from sport.evals.answers import numbers_in
 from sport.verify.evidence import key
-
-_MAX_CODE = 20_000
+from sport.verify.literals import callee, numbers_of_literal, parse
 
 
 @dataclass(frozen=True)
@@ -63,37 +60,6 @@ NOWHERE = Origin()
 
 def _cooked(origin: Origin) -> Origin:
     return Origin(origin.calls, origin.numbers, origin.strings, origin.operations)
-
-
-@lru_cache(maxsize=16384)
-def parse(code: str) -> ast.Module | None:
-    """The syntax tree, or ``None`` where the code is not valid or too long to be read."""
-    if len(code) > _MAX_CODE:
-        return None
-    try:
-        return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-@lru_cache(maxsize=16384)
-def constants(code: str) -> frozenset[float]:
-    """All numbers that a code writes down, in whatever place."""
-    tree = parse(code)
-    nodes = ast.walk(tree) if tree else ()
-    return frozenset().union(*(_numbers(n.value) for n in nodes if isinstance(n, ast.Constant)))
-
-
-@lru_cache(maxsize=16384)
-def strings(code: str, tools: frozenset[str]) -> frozenset[str]:
-    """The string literals of a code, those handed to tools left out."""
-    tree = parse(code)
-    if tree is None:
-        return frozenset()
-    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _callee(n) in tools]
-    handed = {id(c) for call in calls for c in ast.walk(call)}
-    texts = (n for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in handed)
-    return frozenset(n.value for n in texts if isinstance(n.value, str))
 
 
 @dataclass
@@ -234,7 +200,7 @@ class Reader:
         return made | self._join(parts)
 
     def _call(self, node: ast.Call) -> Origin:
-        name = _callee(node)
+        name = callee(node)
         values = [*node.args, *(k.value for k in node.keywords)]
         if name == "final_answer":
             self.answer = self._join(values)
@@ -278,24 +244,10 @@ class Reader:
         return made
 
 
-def _callee(node: ast.Call) -> str:
-    return node.func.id if isinstance(node.func, ast.Name) else ""
-
-
 def _constant(value: object) -> Origin:
     if isinstance(value, str):
         return Origin(strings=frozenset({value}))
-    return Origin(numbers=_numbers(value))
-
-
-def _numbers(value: object) -> frozenset[float]:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return frozenset()
-    try:
-        number = float(value)
-    except OverflowError:
-        return frozenset({math.inf})
-    return frozenset({key(number)})
+    return Origin(numbers=numbers_of_literal(value))
 
 
 def _parsed(made: Origin) -> Origin:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sport.types import Candidate, Step, Task, Verdict
-from sport.verify.criteria import CRITERIA, Remark
+from sport.verify.criteria import CRITERIA
+from sport.verify.looking import Remark
 from sport.verify.view import Past, look_at, look_back
 
-ACCEPTABLE = 0.0
-"""A candidate must score above this to be named best."""
+ACCEPTABLE = 0.5
+"""A candidate must score above this to be named best: it gets somewhere and does no wrong."""
 
 _UNPARSED, _FAILED = -20.0, -15.0
 

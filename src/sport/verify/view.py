@@ -10,7 +10,8 @@ from pydantic import JsonValue
 
 from sport.types import Candidate, Outcome, Step, Task
 from sport.verify.evidence import Finding, finding, numbers_of, signature
-from sport.verify.provenance import Origin, Reader, constants, strings
+from sport.verify.literals import constants, strings
+from sport.verify.provenance import Origin, Reader
 from sport.verify.words import Question, read_question
 
 
@@ -106,8 +107,8 @@ def look_back(task: Task, steps: Sequence[Step], candidates: Sequence[Candidate]
         reader.read(code, index)
         new = _findings(index, outcome, files)
         findings.extend(new)
-        computed = _printed(outcome) - (constants(code) - observed)
-        derived |= computed - frozenset().union(*(f.coordinates for f in findings))
+        shown = computed(code, outcome, frozenset(observed))
+        derived |= shown - frozenset().union(*(f.coordinates for f in findings))
         observed |= derived | numbers_in_all(new)
     # What a failed step had begun may be done again: nobody saw its results.
     outcomes = [w.outcome for _, w in winners if w.outcome and w.ok]
@@ -147,8 +148,18 @@ def _findings(index: int, outcome: Outcome, files: Iterable[str]) -> tuple[Findi
     return tuple(finding(index, c, files) for c in outcome.tool_calls if c.error is None)
 
 
-def _printed(outcome: Outcome) -> set[float]:
-    return numbers_of(f"{outcome.stdout}\n{outcome.value or ''}")
+def computed(
+    code: str, outcome: Outcome, observed: frozenset[float] = frozenset()
+) -> frozenset[float]:
+    """The numbers that a code printed without having written them down itself.
+
+    Args:
+        code: The code.
+        outcome: What came of it.
+        observed: Numbers that code may write down.
+    """
+    printed = numbers_of(f"{outcome.stdout}\n{outcome.value or ''}")
+    return frozenset(printed) - (constants(code) - observed)
 
 
 def _tools(steps: Sequence[Step], candidates: Sequence[Candidate]) -> dict[str, bool]:
