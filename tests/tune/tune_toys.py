@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from sport.pocket.model import build_model
@@ -19,7 +20,11 @@ SIZES = {"hidden": 64, "layers": 2, "heads": 2, "vision_hidden": 32, "vision_lay
 
 
 def tiny_model(seed: int = 0) -> tuple[Any, Any]:
-    return build_model(seed=seed, **SIZES)
+    """A tiny model; embeddings at their initial scale would bound its logits near 1."""
+    model, processor = build_model(seed=seed, **SIZES)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(15)
+    return model, processor
 
 
 def picture(folder: Path, seed: int) -> File:
