@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -110,12 +111,13 @@ def _is_text(piece: Piece) -> bool:
 def join_lines(pieces: list[Piece]) -> list[str]:
     """Joins pieces into lines: a detector splits a row of a receipt into item and price.
 
-    A piece continues the line whose middle, followed along the line's slope, meets its centre.
+    From left to right, a piece continues the line that it misses least, if by less than half of
+    a line's height. Where a line leads follows from the slopes of all pieces, which differ from
+    top to bottom in a picture that was not taken from straight above.
     """
     if not pieces:
         return []
-    long = [p for p in pieces if p.width > 3 * p.height]
-    slope = median(p.slope for p in long) if long else 0.0
+    slope = _slopes(pieces)
     lines: list[list[Piece]] = []
     for piece in sorted(pieces, key=lambda p: p.centre[0]):
         best = min(lines, key=lambda line: _miss(line[-1], piece, slope), default=None)
@@ -123,14 +125,27 @@ def join_lines(pieces: list[Piece]) -> list[str]:
             best.append(piece)
         else:
             lines.append([piece])
-    lines.sort(key=lambda line: line[0].centre[1] - slope * line[0].centre[0])
-    return [" ".join(p.text for p in line) for line in lines]
+    starts = [line[0].centre for line in lines]
+    heights = [y - slope(y) * x for x, y in starts]
+    order = sorted(range(len(lines)), key=heights.__getitem__)
+    return [" ".join(piece.text for piece in lines[i]) for i in order]
 
 
-def _miss(last: Piece, piece: Piece, slope: float) -> float:
+def _slopes(pieces: list[Piece]) -> Callable[[float], float]:
+    """The slope of lines at a height y, as a tangent: a straight fit where pieces allow one."""
+    long = [p for p in pieces if p.width > 2 * p.height]
+    heights = np.array([p.centre[1] for p in long])
+    if len(long) < 3 or np.ptp(heights) < 3 * max(p.height for p in long):
+        level = median(p.slope for p in long) if long else 0.0
+        return lambda y: level
+    rise, base = np.polyfit(heights, [p.slope for p in long], 1, w=[p.width for p in long])
+    return lambda y: float(base + rise * y)
+
+
+def _miss(last: Piece, piece: Piece, slope: Callable[[float], float]) -> float:
     """By how much of a line's height a piece misses the line that ends with another."""
-    if piece.centre[0] - last.centre[0] < (piece.width + last.width) / 4:
+    across = piece.centre[0] - last.centre[0]
+    if across < (piece.width + last.width) / 4:
         return math.inf
-    own = last.slope if last.width > 4 * last.height else slope
-    expected = last.centre[1] + own * (piece.centre[0] - last.centre[0])
+    expected = last.centre[1] + slope((last.centre[1] + piece.centre[1]) / 2) * across
     return abs(piece.centre[1] - expected) / min(last.height, piece.height)
