@@ -1,0 +1,91 @@
+"""Every snippet of docs/own-data.md runs, in the order of the page, in one folder.
+
+A comment before a block says what it is: `<!-- file: NAME -->`, `<!-- run: prints 'TEXT' -->`, or
+`<!-- slow -->` for a command. A `text` block is what the snippet before it prints; a `toml` block
+without a name is a part of a recipe.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sport.config import load_recipe
+
+PAGE = Path(__file__).parents[1] / "docs" / "own-data.md"
+BLOCK = re.compile(
+    r"(?:^<!-- (?P<mark>[^\n]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S
+)
+
+
+@dataclass
+class Block:
+    mark: str
+    language: str
+    text: str
+
+
+def blocks() -> list[Block]:
+    return [
+        Block(m["mark"] or "", m["language"], m["text"]) for m in BLOCK.finditer(PAGE.read_text())
+    ]
+
+
+def python(*arguments: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def write_files(folder: Path) -> None:
+    for block in blocks():
+        if block.mark.startswith("file: "):
+            (folder / block.mark.removeprefix("file: ")).write_text(block.text)
+    python("draw.py", folder=folder)
+
+
+def test_every_block_is_understood() -> None:
+    known = [b for b in blocks() if b.mark or b.language in ("toml", "text")]
+    assert len(known) == len(blocks()) >= 11
+
+
+def test_the_snippets_run_and_print_what_the_page_says(tmp_path: Path) -> None:
+    write_files(tmp_path)
+    printed = ""
+    for block in blocks():
+        if block.mark.startswith("run: prints "):
+            printed = python("-c", block.text, folder=tmp_path)
+            assert block.mark.split("'")[1] in printed
+        elif block.language == "text":
+            assert block.text == printed
+
+
+def test_the_recipes_hold(tmp_path: Path) -> None:
+    write_files(tmp_path)
+    whole = (tmp_path / "recipe.toml").read_text()
+    for block in blocks():
+        if block.language == "toml" and not block.mark:
+            parts = [whole, block.text] if block.text.startswith("[") else [block.text, whole]
+            (tmp_path / "part.toml").write_text("".join(parts))
+            load_recipe(str(tmp_path / "part.toml"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_command_runs_to_a_report(tmp_path: Path) -> None:
+    write_files(tmp_path)
+    sport = shutil.which("sport", path=str(Path(sys.executable).parent))
+    assert sport is not None
+    [command] = [b.text for b in blocks() if b.mark == "slow"]
+    arguments = command.split()[1:]
+    done = subprocess.run(
+        [sport, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "runs" / "recipe" / "report.html").is_file()
