@@ -40,14 +40,14 @@ def _draw(rows: Sequence[Row], ink: str) -> Figure:
     style: dict[Any, Any] = {
         "font.family": "sans-serif", "font.size": 10, "text.color": ink, "axes.labelcolor": ink,
         "axes.edgecolor": ink, "xtick.color": ink, "ytick.color": ink, "axes.titlesize": 11,
-        "axes.titleweight": "bold", "axes.titlelocation": "left",
+        "axes.titleweight": "bold", "axes.titlelocation": "left", "text.parse_math": False,
     }  # fmt: skip
     with rc_context(style):
         figure = Figure(figsize=(9.6, 3.4), layout="constrained")
         for i, (key, name) in enumerate(shown):
             axes = figure.add_subplot(1, len(shown), i + 1)
             _panel(axes, rows, key, name, ink)
-        handles, labels = figure.axes[0].get_legend_handles_labels()
+        handles, labels = figure.axes[0].get_legend_handles_labels() if shown else ([], [])
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     return figure
 

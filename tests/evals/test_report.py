@@ -1,0 +1,263 @@
+"""The report of a real run folder with a few hand-made trajectories in it."""
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from sport.config import parse_recipe
+from sport.evals.curve import curve_png, curve_svg
+from sport.evals.funnel import count
+from sport.evals.metrics import gains, metric_row, score, summarise
+from sport.evals.report import terminal_table, write_report
+from sport.store import Run
+from sport.tune.config import PairConfig
+from sport.types import (
+    Action,
+    Candidate,
+    CodeError,
+    FinalAnswer,
+    Gold,
+    Observation,
+    Outcome,
+    Step,
+    Task,
+    ToolCall,
+    Trajectory,
+    Verdict,
+)
+
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)>\"'></pre></style>{{ 7 * 7 }}"
+    "<svg onload=alert(3)>\u202egnp.exe\x00"
+)
+
+
+class Tags(HTMLParser):
+    """All tags and attributes of a page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.attributes = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *a) for a in attrs]
+
+
+def candidate(code, *, text="", answer=None, error=None, score=None):
+    outcome = Outcome(
+        status="error" if error else "ok",
+        error=error and CodeError(type=error, message=text),
+        tool_calls=(ToolCall(name="ocr", arguments={}, result="tea 2"),) if "ocr" in code else (),
+        final_answer=None if answer is None else FinalAnswer(value=answer),
+    )
+    action = Action(text=code, thought=f"thought {text}", code=code)
+    return Candidate(action=action, outcome=outcome, observation=Observation(text=f"saw {text}"))
+
+
+def explored(task, text=""):
+    """One step with a verdict, and one where the verifier failed."""
+    unparsed = Candidate(
+        action=Action(text=text, error="?"), outcome=None, observation=Observation(text=text)
+    )
+    first = Step(
+        index=0,
+        candidates=(
+            candidate(f"print(ocr('image_0.png'))  # {text}", text=text),
+            candidate("print(boxes)", error="NameError"),
+            candidate(f"final_answer('{text[:3]}')", text=text, answer=text),
+            unparsed,
+        ),
+        verdict=Verdict(
+            best=0, reason=f"it reads {text}", scores=(3.0, -9.0, 1.0, -9.0), verifier="rubric"
+        ),
+        chosen=0,
+    )
+    second = Step(
+        index=1,
+        candidates=(candidate("final_answer(4)", answer=4), candidate("final_answer(5)", answer=5)),
+        verdict=Verdict(best=None, reason="no verdict after 2 attempts: garbage", attempts=2),
+        chosen=0,
+    )
+    return Trajectory(
+        task=task.blind(), opening=(), steps=(first, second), end="finished", round=1,
+        verifier="rubric", tier="strong",
+    )  # fmt: skip
+
+
+def single(task, answer):
+    step = Step(
+        index=0,
+        candidates=(candidate("final_answer(0)", answer=answer),),
+        verdict=Verdict(best=None, reason=""),
+        chosen=0,
+    )
+    return Trajectory(task=task.blind(), opening=(), steps=(step,), end="finished")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """An empty run."""
+    recipe = parse_recipe({"name": "demo", "root": str(tmp_path), "synthesis": {}}, "demo.toml")
+    with Run.create(tmp_path / "run", recipe) as opened:
+        yield opened
+
+
+def fill(run, text="", kind="cost"):
+    """Two rounds and a control over three test tasks, and one explored task."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (900, 500), "teal").save(buffer, "PNG")
+    picture = run.blobs.put(buffer.getvalue(), "image_0.png", "image/png")
+    task = Task(
+        id=f"t{text}", query=f"How much? {text}", files=(picture,), kind=f"{kind}{text}",
+        gold=Gold(answer=4, tools=("ocr",)),
+    )  # fmt: skip
+    run.add_tasks([task], round=1)
+    run.append(run.path / "trajectories.jsonl", [explored(task, text)])
+    tests = [task.model_copy(update={"id": f"test{i}{text}"}) for i in range(3)]
+    run.add_tasks(tests, "test")
+    first = None
+    for number, control, answers in ((0, None, (4, 5, 6)), (1, "random", (4, 5, 5)), (1, None, (4, 4, text or 5))):  # fmt: skip  # noqa: E501
+        done = [single(t, a) for t, a in zip(tests, answers, strict=True)]
+        run.append(run.evaluation_file(number, "test", control), done)
+        scores = [score(t, d) for t, d in zip(tests, done, strict=True)]
+        first = first or scores
+        run.add_metrics(
+            metric_row(
+                summarise(scores), round=number, benchmark="pocket", split="test", agent="code",
+                policy=f"pocket+r{number}", samples=1, verifier="", seed=0, seconds=1.0,
+                control=control, gain=gains(first, scores) if number else None,
+            )
+        )  # fmt: skip
+    return tests
+
+
+def test_the_report_shows_curve_funnel_verifier_examples_and_failures(run):
+    fill(run)
+    page = write_report(run).read_text()
+    assert "Learning curve" in page and "<svg" in page
+    assert "66.7" in page and "+33.3" in page  # AnsAcc of round 1, and its gain
+    assert "random verdicts" in page
+    assert "Chosen against rejected" in page and "it reads" in page
+    assert "verifier failed" in page and "NameError" in page and "unparsed" in page
+    assert "The verifier against the oracle" in page
+    assert "What still goes wrong" in page and "answered <b>5</b>, right is <b>4</b>" in page
+    assert "starts weak by design" in page and "strong" in page
+    with Image.open(run.path / "report.png") as picture:
+        assert picture.width > 1000
+
+
+def test_pictures_are_inline_and_scaled(run):
+    fill(run)
+    sources = [v for _, k, v in Tags(write_report(run).read_text()).attributes if k == "src"]
+    assert sources and all(s.startswith("data:image/jpeg;base64,") for s in sources)
+    assert max(map(len, sources)) < 20_000
+
+
+def test_text_of_models_and_datasets_cannot_become_part_of_the_page(run):
+    fill(run, HOSTILE)
+    page = write_report(run).read_text()
+    tags = Tags(page)
+    assert "script" not in tags.tags
+    assert not [a for a in tags.attributes if a[1].startswith("on")]
+    assert [v for _, k, v in tags.attributes if k == "src" and not v.startswith("data:")] == []
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "{{ 7 * 7 }}" in page
+    assert "\u202e" not in page and "\\u202e" in page and "\x00" not in page
+    assert "default-src 'none'" in page
+
+
+def test_the_page_needs_no_network(run):
+    fill(run)
+    page = write_report(run).read_text()
+    attributes = Tags(page).attributes
+    links = [v for _, k, v in attributes if k in ("href", "src", "xlink:href") and v]
+    assert all(v.startswith(("data:", "#")) for v in links)
+    assert not re.search(r"url\((?!#)|@import", page)
+
+
+def test_a_run_without_figures_has_a_report_that_says_so(run):
+    assert "Nothing has been evaluated yet" in write_report(run).read_text()
+    assert not (run.path / "report.png").exists()
+
+
+def test_an_evaluation_in_progress_does_not_break_the_report(run):
+    tests = fill(run)
+    file = run.evaluation_file(1, "test")
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:2]))
+    assert "What still goes wrong" not in write_report(run).read_text()
+    assert len(tests) == 3
+
+
+def test_a_broken_picture_is_left_out(run):
+    tests = fill(run)
+    tests[0].files[0].path.chmod(0o644)
+    tests[0].files[0].path.write_bytes(b"no picture")
+    page = write_report(run).read_text()
+    assert "Chosen against rejected" in page and "data:image" not in page
+
+
+def test_equal_runs_have_equal_reports(run):
+    fill(run)
+    first = write_report(run).read_bytes()
+    assert write_report(run).read_bytes() == first
+    assert not list(run.path.glob("*.part"))
+
+
+def test_verifier_judged_figures_are_marked(run):
+    fill(run)
+    rows = run.metrics()
+    rows[-1]["preference"] = {
+        "n": 3, "wins": 2, "losses": 1, "ties": 0, "undecided": 0, "share": 2 / 3, "lo": 0.2,
+        "hi": 0.94, "verifier": "rubric",
+    }  # fmt: skip
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    assert "preferred to round 0 (verifier-judged)" in write_report(run).read_text()
+    assert "verifier-judged" in printed(rows, 160)
+
+
+def test_tasks_without_answers_have_a_curve_of_what_can_be_measured(run):
+    fill(run)
+    rows = [{**r, "ans_acc": None, "ans_acc_ci": None, "gain": None} for r in run.metrics()]
+    svg = curve_svg(rows)
+    assert "AnsAcc" not in svg and "CodeExec" in svg
+    nothing = [{**r, "tool_acc": None, "code_exec": None} for r in rows]
+    assert curve_svg(nothing) and curve_png(nothing)
+
+
+def printed(rows, width):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(terminal_table(rows))
+    return console.export_text()
+
+
+def test_the_terminal_table_has_every_row_with_intervals(run):
+    fill(run)
+    wide, narrow = printed(run.metrics(), 140), printed(run.metrics(), 80)
+    assert re.search(r"round 0 +3 +33\.3 \[6\.1,79\.2\]", wide)
+    assert re.search(r"round 1 · random verdicts", wide)
+    assert "+33.3" in wide and "pocket · test" in narrow
+    assert max(map(len, narrow.splitlines())) <= 80
+
+
+def test_best_of_n_is_never_shown_as_a_single_sample(run):
+    """D6: figures with several samples a step and a verifier say so."""
+    fill(run)
+    best = {**run.metrics()[-1], "samples": 5, "verifier": "rubric"}
+    assert "best of 5 by rubric" in printed([*run.metrics(), best], 160)
+
+
+def test_the_funnel_accounts_for_every_candidate(run):
+    fill(run)
+    funnel = count(run.trajectories(), PairConfig())
+    assert (funnel.tasks, funnel.steps, funnel.candidates, funnel.judged) == (1, 2, 6, 1)
+    assert funnel.pairs + sum(funnel.dropped.values()) == funnel.candidates - funnel.judged
+    assert funnel.dropped["no verdict"] == 2 and funnel.dropped["unparsed"] == 1
+    assert funnel.abstained == {"verifier failed": 1}
+    assert sum(funnel.statuses.values()) == 6
