@@ -11,7 +11,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class BaseRecipe(BaseModel):
     seed: int = 0
     problems: int = 10_000
     per_picture: int = 2
-    steps: int = 2400
+    steps: int = 1400
     rows: int = 32
     copying: int = 32
     lr: float = 2e-3
@@ -59,8 +59,15 @@ class BaseRecipe(BaseModel):
     clean: bool = False
 
 
-def train_base(recipe: BaseRecipe, out: Path) -> Path:
+def train_base(
+    recipe: BaseRecipe, out: Path, say: Callable[[str], None] = lambda line: None
+) -> Path:
     """Trains the controller into the folder ``out``: weights (fp16), processor and log.
+
+    Args:
+        recipe: How it is trained.
+        out: The folder; an interrupted training in it goes on.
+        say: Gets a line of progress at every line of the log.
 
     Returns:
         ``out``. The training log is ``out/train.jsonl``.
@@ -68,7 +75,7 @@ def train_base(recipe: BaseRecipe, out: Path) -> Path:
     keep_freed_memory()
     out.mkdir(parents=True, exist_ok=True)
     model, processor = build_model(recipe.seed)
-    trainer = _Trainer(model, processor, recipe, out)
+    trainer = _Trainer(model, processor, recipe, out, say)
     trainer.resume()
     trainer.run()
     model.half().save_pretrained(out)
@@ -79,8 +86,10 @@ def train_base(recipe: BaseRecipe, out: Path) -> Path:
 
 
 class _Trainer:
-    def __init__(self, model: Any, processor: Any, recipe: BaseRecipe, out: Path) -> None:
-        self.model, self.processor, self.recipe, self.out = model, processor, recipe, out
+    def __init__(
+        self, model: Any, processor: Any, recipe: BaseRecipe, out: Path, say: Callable[[str], None]
+    ) -> None:
+        self.model, self.processor, self.recipe, self.say = model, processor, recipe, say
         self.checkpoint = out / "checkpoint.pt"
         self.log = out / "train.jsonl"
         self.builder = RowBuilder(processor)
@@ -103,6 +112,10 @@ class _Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = int(state["step"])
+        # What was logged after the checkpoint is done again.
+        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+        kept = [line for line in lines if 0 < line.get("step", 0) <= self.step]
+        self.log.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
     def save(self) -> None:
         partial = self.checkpoint.with_suffix(".tmp")
@@ -169,8 +182,10 @@ class _Trainer:
         return F.cross_entropy(logits, targets[learnt].masked_fill(padded, IGNORED))
 
     def _write(self, **values: float) -> None:
+        line = json.dumps({k: round(v, 4) for k, v in values.items()})
+        self.say(line)
         with self.log.open("a") as file:
-            file.write(json.dumps({k: round(v, 4) for k, v in values.items()}) + "\n")
+            file.write(line + "\n")
 
 
 def _rate(recipe: BaseRecipe, step: int) -> float:
