@@ -100,7 +100,7 @@ class _Encoder:
         self._tokenizer = processor.tokenizer
         special = self._tokenizer.convert_ids_to_tokens(special_ids(processor))
         self._special = re.compile("|".join(re.escape(s) for s in special if len(s) > 1) or "(?!)")
-        self._skeletons: dict[tuple[Shape, bool], list[str]] = {}
+        self._skeletons: dict[tuple[str, Shape, bool], list[str]] = {}
         self._segments: OrderedDict[tuple[str, tuple[str, ...], bool], Encoded] = OrderedDict()
         self._bytes = 0
 
@@ -110,9 +110,10 @@ class _Encoder:
 
     def encode(self, processor: Any, messages: Sequence[Message], generation: bool) -> Encoded:
         shape = tuple((m.role, len(m.images)) for m in messages)
-        if (shape, generation) not in self._skeletons:
-            self._skeletons[shape, generation] = skeleton(processor, shape, generation)
-        text, *rest = self._skeletons[shape, generation]
+        key = (str(processor.chat_template), shape, generation)
+        if key not in self._skeletons:
+            self._skeletons[key] = skeleton(processor, shape, generation)
+        text, *rest = self._skeletons[key]
         parts: list[Encoded] = []
         images: list[File] = []
         for message, after in zip(messages, rest, strict=True):
