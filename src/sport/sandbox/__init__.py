@@ -2,6 +2,17 @@
 
 from sport.sandbox.base import Limits, Sandbox, SandboxError, Snapshot
 from sport.sandbox.fork import ForkSandbox
+from sport.sandbox.tier import Layer, TierReport, probe_tier
 from sport.types import Outcome
 
-__all__ = ["ForkSandbox", "Limits", "Outcome", "Sandbox", "SandboxError", "Snapshot"]
+__all__ = [
+    "ForkSandbox",
+    "Layer",
+    "Limits",
+    "Outcome",
+    "Sandbox",
+    "SandboxError",
+    "Snapshot",
+    "TierReport",
+    "probe_tier",
+]

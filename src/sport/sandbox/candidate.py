@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class World:
         output: Block of memory that it prints to, while it runs.
         listing: Stamps of its files before it ran.
         process: Its process; ``None`` before the first message and after the end.
+        alone: Whether nothing can be below it: it is stopped or trusted, and was looked through.
         children: Candidates forked from it.
         turn: Held while candidates are forked from it.
     """
@@ -55,6 +56,7 @@ class World:
     output: int = -1
     listing: folders.Listing = field(default_factory=dict)
     process: Process | None = None
+    alone: bool = False
     children: dict[str, World] = field(default_factory=dict)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -76,14 +78,32 @@ class World:
         except (TimeoutError, ProcessLookupError, BadFrame):
             raise EOFError from None
 
-    def end(self, heir: World | None = None) -> None:
-        """Kills it and all below it but ``heir``, and lets go of everything but the folder."""
+    def end(self, spared: Collection[int] = ()) -> None:
+        """Kills it and all below it but ``spared``; lets go of everything but the folder."""
         if self.process is not None:
-            self.process.kill(heir.process.pid if heir and heir.process else 0)
+            if not self.alone:
+                self.process.freeze(spared)
+            self.process.kill()
             self.process.close()
             self.process = None
         self.channel.close()
         self.close_output()
+
+    def thaw(self) -> None:
+        """Lets it go on, in order to fork."""
+        if self.process is not None and self.step:
+            self.alone = False  # its code may do what it likes until it is stopped again
+            self.process.thaw()
+
+    def stop(self) -> None:
+        """Stops it; a fresh world, which has run no code, need not be stopped."""
+        if self.process is not None and self.step:
+            self.process.stop()
+
+    @property
+    def pids(self) -> list[int]:
+        """Its process, as a list of none or one."""
+        return [self.process.pid] if self.process is not None else []
 
     def close_output(self) -> None:
         """Lets go of the output."""
@@ -185,11 +205,13 @@ class Follower:
         notes = [str(note) for note in done.get("notes", ())][:5]
         if world.channel.pid != world.process.pid:
             successor = Process(world.channel.pid)
-            world.process.kill(successor.pid)
+            world.process.freeze((successor.pid,))
+            world.process.kill()
             world.process.close()
             world.process = successor
         if world.process.freeze():
             notes.append(_OTHERS_ENDED)
+        world.alone = True
         if watched.verdict is not None:
             raise EOFError
         stdout, truncated = self._output(world)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import itertools
 import os
 import shutil
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +17,7 @@ from sport.sandbox import folders
 from sport.sandbox.base import Limits, SandboxError, Snapshot
 from sport.sandbox.candidate import Follower, World
 from sport.sandbox.channel import WorldChannel
+from sport.sandbox.frames import pack
 from sport.sandbox.launch import Worker, start_worker
 from sport.sandbox.toolcalls import ToolThreads
 from sport.sandbox.walls import LAYERS
@@ -55,6 +58,7 @@ class ForkSandbox:
         unsafe_local: bool = False,
         tier: str | None = None,
         tool_threads: int = 8,
+        folder: Path | None = None,
     ) -> None:
         """Nothing is started before it is used.
 
@@ -66,12 +70,15 @@ class ForkSandbox:
             unsafe_local: Whether to run without walls where they cannot be had.
             tier: Only this tier; the best there is if not given.
             tool_threads: How many tools may run at once.
+            folder: Where workspaces lie while they live; if not given, in memory where there is
+                room, since that is ten times as fast as a disk.
         """
         self._tools = {name: as_tool(value, name) for name, value in (tools or {}).items()}
         self._limits = limits or Limits()
         self._preload = tuple(preload)
         self._unsafe_local = unsafe_local
         self._only = tier
+        self._folder = folder
         self._threads = ToolThreads(tool_threads)
         self._watcher = Watcher(self._limits)
         self._worker: Worker | None = None
@@ -114,6 +121,7 @@ class ForkSandbox:
                 # The nursery listens at all times: a short message never blocks for long.
                 _send_fd(worker, remote.fileno())
             await world.hello()
+            world.alone = True
         except EOFError:
             await self._remove(world)
             raise SandboxError(
@@ -155,8 +163,7 @@ class ForkSandbox:
             if isinstance(error, BaseExceptionGroup):
                 raise error.exceptions[0] from None
             raise
-        if world.step and world.process is not None:
-            world.process.stop()
+        world.stop()
         return [task.result() for task in tasks]
 
     async def commit(self, outcome: Outcome) -> Snapshot:
@@ -169,12 +176,13 @@ class ForkSandbox:
         if world.parent is None or world.process is None:
             raise SandboxError(f"the world of this outcome ({outcome.status}) is gone")
         base = world.parent
+        family = [pid for child in base.children.values() for pid in child.pids]
         for sibling in list(base.children.values()):
             if sibling is not world:
                 await self._remove(sibling)
         world.parent = None
         self._worlds.pop(base.id)
-        base.end(heir=world)
+        base.end(family)
         # A stale path into the former workspace, kept in some variable, means the present one.
         os.rename(world.slot / "work", world.slot / "base")
         os.symlink(f"/proc/self/fd/{WORKSPACE_FD}", world.slot / "work")
@@ -225,6 +233,7 @@ class ForkSandbox:
                     texts,
                     self._preload,
                     tier=self._only,
+                    folder=self._folder,
                     unsafe_local=self._unsafe_local,
                 )
                 self._worker, self.tier = worker, worker.tier
@@ -255,20 +264,20 @@ class ForkSandbox:
                 _equip(candidate, self._limits)
             else:
                 await asyncio.to_thread(_equip, candidate, self._limits)
-        if world.step and world.process is not None:
-            world.process.thaw()
+        world.thaw()
         for start in range(0, count, _AT_ONCE):
             _ask(world, candidates[start : start + _AT_ONCE])
         return candidates
 
     async def _remove(self, world: World) -> None:
         """Ends a world, its candidates and their folders."""
+        family = [pid for child in world.children.values() for pid in child.pids]
         for child in list(world.children.values()):
             await self._remove(child)
         self._worlds.pop(world.id, None)
         if world.parent is not None:
             world.parent.children.pop(world.id, None)
-        world.end()
+        world.end(family)
         assert self._worker is not None
         folder = world.slot if world.parent else self._worker.root / world.id.partition(".")[0]
         folders.remove(str(folder))
@@ -307,8 +316,6 @@ def _equip(candidate: World, limits: Limits) -> None:
 
 def _seal(fd: int) -> None:
     """Fixes the size of a block of memory, so that a candidate cannot fill the machine by it."""
-    import fcntl
-
     seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
 
@@ -325,10 +332,6 @@ def _ask(world: World, candidates: Sequence[World]) -> None:
 
 
 def _send_fd(worker: Worker, fd: int) -> None:
-    import socket
-
-    from sport.sandbox.frames import pack
-
     try:
         socket.send_fds(worker.control, [pack({})], [fd])
     except OSError:

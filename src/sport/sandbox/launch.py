@@ -93,6 +93,7 @@ def start_worker(
     *,
     tier: str | None = None,
     unsafe_local: bool = False,
+    folder: Path | None = None,
 ) -> Worker:
     """Starts a worker in the best tier there is.
 
@@ -102,18 +103,21 @@ def start_worker(
         preload: Modules to import before any world is forked.
         tier: Only this one.
         unsafe_local: Whether to run without walls where they cannot be had.
+        folder: Where workspaces lie; see :func:`_place`.
 
     Raises:
         SandboxError: No tier can be had; says why, and what would mend it.
     """
+    place = folder or _place(limits)
+    sweep_leftovers(place)
     reasons = {}
     for name in (tier,) if tier else ("strong", "standard"):
         try:
-            return _start(name, limits, tools, preload)
+            return _start(name, place, limits, tools, preload)
         except SandboxError as error:
             reasons[name] = str(error)
     if unsafe_local:
-        return _start("unsafe_local", limits, tools, preload)
+        return _start("unsafe_local", place, limits, tools, preload)
     why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
     raise SandboxError(
         f"model-written code cannot be isolated on this machine. {why}. `sport doctor` says what "
@@ -121,16 +125,25 @@ def start_worker(
     )
 
 
-def _start(tier: str, limits: Limits, tools: Mapping[str, str], preload: Sequence[str]) -> Worker:
+def _place(limits: Limits) -> Path:
+    """Where workspaces lie: in memory if four full ones fit, else where temporary files do."""
+    memory = Path("/dev/shm")
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > limits.disk_mb << 22:
+        return memory
+    return Path(tempfile.gettempdir())
+
+
+def _start(
+    tier: str, place: Path, limits: Limits, tools: Mapping[str, str], preload: Sequence[str]
+) -> Worker:
     bwrap = shutil.which("bwrap")
     if tier == "strong" and bwrap is None:
         raise SandboxError("bubblewrap is not installed (Debian: apt install bubblewrap)")
-    sweep_leftovers()
-    root, lock = _folder()
+    root, lock = _folder(place)
     config = {
         "walls": tier != "unsafe_local",
         "root": str(root),
-        "read_only": [*_libraries(), *_SETTINGS],
+        "read_only": _distinct([*_libraries(), *_SETTINGS]),
         "devices": _DEVICES,
         "limits": limits.model_dump(),
         "output_bytes": 4 * limits.output_chars,
@@ -160,9 +173,9 @@ def _start(tier: str, limits: Limits, tools: Mapping[str, str], preload: Sequenc
     return worker
 
 
-def _folder() -> tuple[Path, IO[bytes]]:
+def _folder(place: Path) -> tuple[Path, IO[bytes]]:
     """A new folder, and the lock that marks it as in use."""
-    new = Path(tempfile.mkdtemp(prefix="sport-new-")).resolve()
+    new = Path(tempfile.mkdtemp(prefix="sport-new-", dir=place)).resolve()
     lock = (new / "lock").open("wb")
     fcntl.flock(lock, fcntl.LOCK_EX)
     (new / "canary").write_text("outside")
@@ -207,12 +220,19 @@ def _libraries() -> list[str]:
     return sorted(p for p in paths if p != "/" and os.path.exists(p))
 
 
+def _distinct(paths: Sequence[str]) -> list[str]:
+    """Real paths, without those that lie inside another: every rule costs in every candidate."""
+    real = sorted({os.path.realpath(p) for p in paths})
+    return [p for p in real if not any(p.startswith(other + "/") for other in real)]
+
+
 def _namespaces(root: Path) -> list[str]:
     """Arguments of bubblewrap: a file system of libraries and workspaces, and nothing else."""
     arguments = ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
     arguments += ["--unshare-uts", "--unshare-cgroup-try", "--as-pid-1", "--cap-drop", "ALL"]
     arguments += ["--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]
-    for path in [*_libraries(), *_SETTINGS, str(_HERE)]:
+    seen = [*_libraries(), *_SETTINGS, str(_HERE)]
+    for path in dict.fromkeys([*seen, *_distinct(seen)]):
         if os.path.islink(path):
             arguments += ["--symlink", os.readlink(path), path]
         elif os.path.exists(path):
@@ -222,9 +242,9 @@ def _namespaces(root: Path) -> list[str]:
     return [*arguments, "--chdir", str(root), "--"]
 
 
-def sweep_leftovers() -> None:
+def sweep_leftovers(place: Path) -> None:
     """Removes folders of sandboxes whose host is gone."""
-    for folder in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
+    for folder in place.glob(PREFIX + "*"):
         with contextlib.suppress(OSError), (folder / "lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             folders.remove(str(folder))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_ROUNDS = 200
+_ROUNDS = 500
+_PAUSE_S = 0.001
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -63,13 +66,13 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def descendants(pid: int, spared: int = 0) -> list[int]:
-    """Processes below ``pid``, the nearest first; without ``spared`` and what is below that."""
+def descendants(pid: int, spared: Collection[int] = ()) -> list[int]:
+    """Processes below ``pid``, the nearest first; without ``spared`` and what is below those."""
     found: list[int] = []
     frontier = [pid]
     while frontier:
         below = [child for parent in frontier for child in children(parent)]
-        frontier = [child for child in below if child != spared]
+        frontier = [child for child in below if child not in spared]
         found += frontier
     return found
 
@@ -80,14 +83,14 @@ def send(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def end_descendants(pid: int, spared: int = 0) -> int:
+def end_descendants(pid: int, spared: Collection[int] = ()) -> int:
     """Kills everything below ``pid``; stop ``pid`` first, so that it makes no more.
 
     ``pid`` adopts orphans, so nothing below it escapes by the end of its parent.
 
     Args:
         pid: A process.
-        spared: One below it that is left alone, with all that is below that.
+        spared: Those below it that are left alone, with all that is below them.
 
     Returns:
         How many processes were killed.
@@ -102,6 +105,7 @@ def end_descendants(pid: int, spared: int = 0) -> int:
         for child in alive:
             send(child, signal.SIGKILL)
         killed.update(alive)
+        time.sleep(_PAUSE_S)
     return len(killed)
 
 
@@ -122,7 +126,7 @@ class Process:
         self.pid = pid
         self._fd = os.pidfd_open(pid)
 
-    def freeze(self, spared: int = 0) -> int:
+    def freeze(self, spared: Collection[int] = ()) -> int:
         """Stops it and kills everything below it but ``spared``; returns how many that were."""
         return end_descendants(self.pid, spared) if self._signal(signal.SIGSTOP) else 0
 
@@ -134,9 +138,8 @@ class Process:
         """Lets it go on."""
         self._signal(signal.SIGCONT)
 
-    def kill(self, spared: int = 0) -> None:
-        """Kills it and everything below it but ``spared``."""
-        self.freeze(spared)
+    def kill(self) -> None:
+        """Kills it alone."""
         self._signal(signal.SIGKILL)
 
     def close(self) -> None:

@@ -56,11 +56,16 @@ class Landlock:
         attributes = (self._handled, _NETWORK, _SCOPES)
         count = 1 if self.abi < 4 else 2 if self.abi < 6 else 3
         self._attributes = struct.pack("Q" * count, *attributes[:count])
-        self._rules = [(path, _READ_ONLY) for path in read_only if os.path.exists(path)]
-        self._rules += [(path, _READ | _WRITE) for path in devices if os.path.exists(path)]
+        wanted = [(path, _READ_ONLY) for path in read_only]
+        wanted += [(path, _READ | _WRITE) for path in devices]
+        self._rules = [
+            (path, rights if os.path.isdir(path) else rights & _ON_FILES)
+            for path, rights in wanted
+            if os.path.exists(path)
+        ]
 
     def restrict(self, writable: Sequence[str]) -> None:
-        """Confines this process for good to the rules and to the folders ``writable``.
+        """Confines this process for good to the rules, and to the folders ``writable``.
 
         Raises:
             OSError: The kernel refused, for instance because 16 layers are there already.
@@ -83,8 +88,6 @@ class Landlock:
     def _add(self, ruleset: int, path: str, rights: int) -> None:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
-            if not os.path.isdir(path):
-                rights &= _ON_FILES
             rule = struct.pack("=Qi", rights & self._handled, descriptor)
             _checked(
                 _libc.syscall(_ADD_RULE, ruleset, 1, ctypes.c_char_p(rule), 0), "landlock_add_rule"

@@ -120,6 +120,7 @@ class Watcher:
         verdict = self._judge(watched, now)
         if verdict is not None:
             watched.verdict = verdict
+            watched.process.freeze()
             watched.process.kill()
 
     def _judge(self, watched: Watched, now: float) -> tuple[Status, str] | None:

@@ -5,6 +5,8 @@ winner's child is the next world.
 from __future__ import annotations
 
 import builtins
+import fcntl
+import gc
 import os
 import resource
 import select
@@ -210,8 +212,6 @@ def _reopen(fd: int, base: str, work: str) -> None:
 
     After a plain fork siblings share the offset, and the file lies in the base's folder.
     """
-    import fcntl
-
     path = os.readlink(f"/proc/self/fd/{fd}")
     if path.startswith(base + "/"):
         path = work + path[len(base) :]
@@ -240,8 +240,6 @@ def _renew_pools() -> None:
     futures = sys.modules.get("concurrent.futures.thread")
     if futures is None:
         return
-    import gc
-
     for pool in gc.get_objects():
         if type(pool) is futures.ThreadPoolExecutor and not pool._shutdown:
             pool.__init__(
