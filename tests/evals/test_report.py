@@ -138,9 +138,23 @@ def fill(run, text="", kind="cost"):
     return tests
 
 
-def test_the_report_shows_curve_funnel_verifier_examples_and_failures(run):
-    fill(run)
-    page = write_report(run).read_text()
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A filled run whose report has been written; not to be changed."""
+    folder = tmp_path_factory.mktemp("demo")
+    recipe = parse_recipe({"name": "demo", "root": str(folder), "synthesis": {}}, "demo.toml")
+    with Run.create(folder / "run", recipe) as opened:
+        fill(opened)
+        write_report(opened)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def page(demo):
+    return (demo.path / "report.html").read_text()
+
+
+def test_the_report_shows_curve_funnel_verifier_examples_and_failures(demo, page):
     assert "Learning curve" in page and "<svg" in page
     assert "66.7" in page and "+33.3" in page  # AnsAcc of round 1, and its gain
     assert "random verdicts" in page
@@ -149,13 +163,12 @@ def test_the_report_shows_curve_funnel_verifier_examples_and_failures(run):
     assert "The verifier against the oracle" in page
     assert "What still goes wrong" in page and "answered <b>5</b>, right is <b>4</b>" in page
     assert "starts weak by design" in page and "strong" in page
-    with Image.open(run.path / "report.png") as picture:
+    with Image.open(demo.path / "report.png") as picture:
         assert picture.width > 1000
 
 
-def test_pictures_are_inline_and_scaled(run):
-    fill(run)
-    sources = [v for _, k, v in Tags(write_report(run).read_text()).attributes if k == "src"]
+def test_pictures_are_inline_and_scaled(page):
+    sources = [v for _, k, v in Tags(page).attributes if k == "src"]
     assert sources and all(s.startswith("data:image/jpeg;base64,") for s in sources)
     assert max(map(len, sources)) < 20_000
 
@@ -173,9 +186,7 @@ def test_text_of_models_and_datasets_cannot_become_part_of_the_page(run):
     assert "default-src 'none'" in page
 
 
-def test_the_page_needs_no_network(run):
-    fill(run)
-    page = write_report(run).read_text()
+def test_the_page_needs_no_network(page):
     attributes = Tags(page).attributes
     links = [v for _, k, v in attributes if k in ("href", "src", "xlink:href") and v]
     assert all(v.startswith(("data:", "#")) for v in links)
@@ -203,11 +214,9 @@ def test_a_broken_picture_is_left_out(run):
     assert "Chosen against rejected" in page and "data:image" not in page
 
 
-def test_equal_runs_have_equal_reports(run):
-    fill(run)
-    first = write_report(run).read_bytes()
-    assert write_report(run).read_bytes() == first
-    assert not list(run.path.glob("*.part"))
+def test_equal_runs_have_equal_reports(demo, page):
+    assert write_report(demo).read_text() == page
+    assert not list(demo.path.glob("*.part"))
 
 
 def test_verifier_judged_figures_are_marked(run):
@@ -222,9 +231,8 @@ def test_verifier_judged_figures_are_marked(run):
     assert "verifier-judged" in printed(rows, 160)
 
 
-def test_tasks_without_answers_have_a_curve_of_what_can_be_measured(run):
-    fill(run)
-    rows = [{**r, "ans_acc": None, "ans_acc_ci": None, "gain": None} for r in run.metrics()]
+def test_tasks_without_answers_have_a_curve_of_what_can_be_measured(demo):
+    rows = [{**r, "ans_acc": None, "ans_acc_ci": None, "gain": None} for r in demo.metrics()]
     svg = curve_svg(rows)
     assert "AnsAcc" not in svg and "CodeExec" in svg
     nothing = [{**r, "tool_acc": None, "code_exec": None} for r in rows]
@@ -237,25 +245,21 @@ def printed(rows, width):
     return console.export_text()
 
 
-def test_the_terminal_table_has_every_row_with_intervals(run):
-    fill(run)
-    wide, narrow = printed(run.metrics(), 140), printed(run.metrics(), 80)
+def test_the_terminal_table_has_every_row_with_intervals(demo):
+    wide, narrow = printed(demo.metrics(), 140), printed(demo.metrics(), 80)
     assert re.search(r"round 0 +3 +33\.3 \[6\.1,79\.2\]", wide)
     assert re.search(r"round 1 · random verdicts", wide)
     assert "+33.3" in wide and "pocket · test" in narrow
     assert max(map(len, narrow.splitlines())) <= 80
 
 
-def test_best_of_n_is_never_shown_as_a_single_sample(run):
-    """D6: figures with several samples a step and a verifier say so."""
-    fill(run)
-    best = {**run.metrics()[-1], "samples": 5, "verifier": "rubric"}
-    assert "best of 5 by rubric" in printed([*run.metrics(), best], 160)
+def test_d6_best_of_n_is_never_shown_as_a_single_sample(demo):
+    best = {**demo.metrics()[-1], "samples": 5, "verifier": "rubric"}
+    assert "best of 5 by rubric" in printed([*demo.metrics(), best], 160)
 
 
-def test_the_funnel_accounts_for_every_candidate(run):
-    fill(run)
-    funnel = count(run.trajectories(), PairConfig())
+def test_the_funnel_accounts_for_every_candidate(demo):
+    funnel = count(demo.trajectories(), PairConfig())
     assert (funnel.tasks, funnel.steps, funnel.candidates, funnel.judged) == (1, 2, 6, 1)
     assert funnel.pairs + sum(funnel.dropped.values()) == funnel.candidates - funnel.judged
     assert funnel.dropped["no verdict"] == 2 and funnel.dropped["unparsed"] == 1

@@ -106,6 +106,12 @@ async def test_the_picture_comes_before_the_search(world):
     )  # fmt: skip
 
 
+async def test_a_name_in_the_query_has_to_be_looked_up(world):
+    shop = world("How much cheaper is jam at Blue Fox?", ocr=ocr("jam 4.20"))
+    verdict = await shop.go(READ).judge(RUBRIC, pick("jam") + "final_answer(price - price)")
+    assert verdict.best is None and "answers before 'blue fox' was looked up" in verdict.reason
+
+
 async def test_an_answer_is_computed_from_what_was_observed(menu):
     menu.go(READ)
     answer = pick("fish stew") + "final_answer(round(3 * price, 2))"
