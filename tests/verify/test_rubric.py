@@ -134,6 +134,12 @@ async def test_an_answer_is_computed_from_what_was_observed(menu):
     assert "computes the answer from what the tools returned" in verdict.reason
 
 
+async def test_a_vague_look_is_better_than_a_guess_but_no_step_forward(menu):
+    vague = 'print(visualizer(question="What is in the picture?", image_path="image_0.png"))'
+    await prefers(menu, vague, "final_answer(9)", "1 / 0")
+    assert (await menu.go(READ).judge(RUBRIC, vague, "final_answer(9)")).best is None
+
+
 async def test_values_in_variables_are_better_than_values_copied_by_hand(menu):
     menu.go(READ)
     copied = "final_answer(round(3 * 11.25, 2))"

@@ -48,7 +48,10 @@ def brings_information(view: View) -> Remark:
         return best, f"finds what is asked about, with {found}"
     if best >= 1:
         return best, f"finds something new, with {found}"
-    return best, f"learns from {found} nothing that can be counted or computed with"
+    # A vague look is better than a guess, unless there is something better to go on with.
+    known = any(worth(view, f) >= 1 for f in view.past.findings if not f.empty)
+    lost = -0.5 if known else best
+    return lost, f"learns from {found} nothing that can be counted or computed with"
 
 
 def worth(view: View, found: Finding) -> float:
@@ -115,7 +118,7 @@ def _lookup(view: View, asked: frozenset[str], foreign: list[str], follows: bool
     if names and not names <= asked and not follows:
         return -2.5, f"does not ask about {' '.join(sorted(names - asked))!r}"
     if foreign and not follows and words - names and not (words - names) & asked:
-        return -2.5, f"asks about {foreign[0]!r}, which nobody named"
+        return -3.5, f"asks about {foreign[0]!r}, which nobody named"
     return (-1.0, f"brings in {foreign[0]!r}") if foreign else NOTHING
 
 
@@ -137,5 +140,5 @@ def does_something(view: View) -> Remark:
     if computed(view.code, view.outcome) - view.past.derived - numbers_in_all(view.past.findings):
         return 1.5, "computes something new"
     if view.outcome.stdout.strip() or view.outcome.value is not None:
-        return 0.5, "only shows what was known"
+        return -0.5, "only shows what was known"
     return -3.0, "does nothing"

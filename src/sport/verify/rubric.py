@@ -11,7 +11,7 @@ from sport.verify.criteria import CRITERIA
 from sport.verify.looking import Remark
 from sport.verify.view import Past, look_at, look_back
 
-ACCEPTABLE = 0.5
+ACCEPTABLE = 0.0
 """A candidate must score above this to be named best: it gets somewhere and does no wrong."""
 
 _UNPARSED, _FAILED = -20.0, -15.0
@@ -57,7 +57,7 @@ class RubricVerifier:
         ties = [i for i, s in enumerate(scores) if s == top]
         best = random.Random(seed).choice(ties)
         if top <= ACCEPTABLE:
-            reason = f"no candidate is acceptable; the least bad one {judgements[best].why(-1)}"
+            reason = f"no candidate is acceptable; the least bad one {_why_not(judgements[best])}"
             return Verdict(best=None, reason=reason, scores=scores, verifier=self.name)
         reason = _reason(judgements, best)
         return Verdict(best=best, reason=reason, scores=scores, verifier=self.name)
@@ -75,6 +75,10 @@ def examine(past: Past, candidate: Candidate) -> Judgement:
     remarks = [remark for criterion in CRITERIA if (remark := criterion(view))[1]]
     remarks.sort(key=lambda remark: -abs(remark[0]))
     return Judgement(sum(delta for delta, _ in remarks), tuple(remarks))
+
+
+def _why_not(judgement: Judgement) -> str:
+    return judgement.why(-1) or judgement.why(1) or "does nothing of use"
 
 
 def _reason(judgements: Sequence[Judgement], best: int) -> str:
