@@ -40,7 +40,8 @@ def _draw(rows: Sequence[Row], ink: str) -> Figure:
     style: dict[Any, Any] = {
         "font.family": "sans-serif", "font.size": 10, "text.color": ink, "axes.labelcolor": ink,
         "axes.edgecolor": ink, "xtick.color": ink, "ytick.color": ink, "axes.titlesize": 11,
-        "axes.titleweight": "bold", "axes.titlelocation": "left", "text.parse_math": False,
+        "axes.titleweight": "bold", "figure.constrained_layout.w_pad": 0.12,
+        "figure.constrained_layout.h_pad": 0.1, "axes.titlelocation": "left", "text.parse_math": False,
     }  # fmt: skip
     with rc_context(style):
         figure = Figure(figsize=(9.6, 3.4), layout="constrained")
@@ -62,7 +63,7 @@ def _panel(axes: Any, rows: Sequence[Row], key: str, name: str, ink: str) -> Non
     _series(axes, method, key, 0.0, color=_METHOD, marker="o", label="SPORT", linewidth=2)
     for row in method:
         axes.annotate(
-            f"{row[key] * 100:.1f}", (row["round"], row[key] * 100), xytext=(7, -4),
+            f"{row[key] * 100:.1f}", (row["round"], row[key] * 100), xytext=(7, -12),
             textcoords="offset points", fontsize=9, color=ink,
         )  # fmt: skip
     for i, row in enumerate(others):
