@@ -41,7 +41,8 @@ def _draw(rows: Sequence[Row], ink: str) -> Figure:
         "font.family": "sans-serif", "font.size": 10, "text.color": ink, "axes.labelcolor": ink,
         "axes.edgecolor": ink, "xtick.color": ink, "ytick.color": ink, "axes.titlesize": 11,
         "axes.titleweight": "bold", "figure.constrained_layout.w_pad": 0.12,
-        "figure.constrained_layout.h_pad": 0.1, "axes.titlelocation": "left", "text.parse_math": False,
+        "figure.constrained_layout.h_pad": 0.1, "axes.titlelocation": "left",
+        "text.parse_math": False,
     }  # fmt: skip
     with rc_context(style):
         figure = Figure(figsize=(9.6, 3.4), layout="constrained")
