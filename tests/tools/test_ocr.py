@@ -108,6 +108,7 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("no picture")
     (tmp_path / "drawing.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     Image.new("1", (10_000, 5_000)).save(tmp_path / "huge.png")
-    for name in ("notes.png", "drawing.eps", "huge.png", "missing.png"):
+    Image.new("RGB", (9, 9)).save(tmp_path / "odd.ppm")  # what Pillow reads beyond our formats
+    for name in ("notes.png", "drawing.eps", "odd.ppm", "huge.png", "missing.png"):
         with pytest.raises(ImageError, match=name):
             ocr(tmp_path / name)

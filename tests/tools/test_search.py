@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sport.pocket.corpus import documents
+from sport.tools.documents import DocumentError, read_documents
 from sport.tools.search import NO_RESULTS, pocket_search, search_tool
 
 
@@ -52,3 +54,36 @@ def test_threads_may_search_at_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(search, [f"number{i % 50}" for i in range(400)]))
     assert found == [f"page number{i % 50}" for i in range(400)]
+
+
+def test_a_folder_of_documents_is_searched(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "pump.md").write_text(
+        "# Pump\n\nChange the filter\nin May.\n\n\nOil: 5 l."
+    )
+    (tmp_path / "faq.jsonl").write_text('{"text": "Call Ann.", "title": "Help"}\n\n{"text": "Hi"}')
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    search = search_tool(read_documents(tmp_path))
+    assert search("When to change filters?") == "pump: Change the filter in May."
+    assert search("help") == "Help: Call Ann."
+    assert search("hi") == "Hi"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b'{"text": "ok"}\n{"text"', "a.jsonl, line 2: not JSON"),
+        ("a.jsonl", b'{"body": "x"}', "a.jsonl, line 1: write"),
+        ("a.jsonl", b"[1]", "a.jsonl, line 1: write"),
+        ("a.txt", b"\xff\xfe\x00", "a.txt is not UTF-8"),
+        ("a.pdf", b"%PDF", "holds no .txt, .md or .jsonl"),
+    ],
+)
+def test_documents_that_cannot_be_read_are_named(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DocumentError, match=message):
+        list(read_documents(tmp_path))
+    with pytest.raises(DocumentError, match="no folder"):
+        list(read_documents(tmp_path / "none"))
