@@ -16,14 +16,19 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sport.pocket.grammar import COLOURS, SHAPES, Move, Problem, Sheet
+from sport.pocket.grammar import COLOURS, NOUNS, SHAPES, SHOP_SECOND, Move, Problem, Sheet
 from sport.pocket.reference import ReferenceTools
 from sport.policy.messages import observe
 from sport.types import Action, CodeError, FinalAnswer, Outcome
 
 MAX_STEPS = 6
-_SPOILT_TOOL_CONTEXTS, _SPOILT_ANSWER_CONTEXTS = 0.55, 0.45
-_SPOILT, _USUAL, _DOMINANT = 0.62, 0.15, 0.9
+_SALT = 9
+"""Decides which contexts are spoilt by what; this one spreads the faults over kinds and moves."""
+_SPOILT_TOOLS, _SPOILT_ANSWERS = 0.4, 0.35
+"""Share of the contexts in which one fault dominates."""
+_SPOILT, _USUAL, _DOMINANT = 0.65, 0.15, 0.92
+"""Share of faults in those contexts and in the others; the dominant one's share of the former."""
+_KEYWORDS = "|".join((*SHAPES, *NOUNS, *SHOP_SECOND))
 
 
 @dataclass(frozen=True)
@@ -127,22 +132,36 @@ def _unit(*parts: object) -> float:
 
 
 def _context(problem: Problem, done: int) -> tuple[object, ...]:
-    """A context is a kind of problem, a move, and a word that all splits share."""
-    word = problem.words[0].split()[-1] if problem.words else problem.query.split()[2]
-    return (problem.kind, isinstance(problem.picture, Sheet), done, word)
+    """A context: a kind of problem, its sort of picture, a move, and which half of the words.
+
+    The halves are the same for all kinds and splits, so that a small model learns them early.
+    """
+    named = problem.words[0] if problem.words else problem.query
+    word = re.findall(_KEYWORDS, named)[-1]
+    half = _unit("half", word) < 0.5
+    return (problem.kind, isinstance(problem.picture, Sheet), done, half)
+
+
+def _dominant(problem: Problem, done: int) -> str | None:
+    """The fault that dominates in a context; ``None`` in one that is not spoilt."""
+    context, ideal = _context(problem, done), problem.moves[done]
+    if _unit(_SALT, "spoilt", context) >= (_SPOILT_TOOLS if ideal.tool else _SPOILT_ANSWERS):
+        return None
+    names = _names(ideal)
+    return names[int(_unit(_SALT, "dominant", context) * len(names))]
+
+
+def _names(ideal: Move) -> list[str]:
+    return [n for n in _FAULTS if n not in (_ANSWER_ONLY if ideal.tool else _TOOL_ONLY)]
 
 
 def _draw_fault(
     problem: Problem, done: int, previous: Move | None, rng: random.Random
 ) -> tuple[str, Move] | None:
-    ideal, context = problem.moves[done], _context(problem, done)
-    share = _SPOILT_TOOL_CONTEXTS if ideal.tool else _SPOILT_ANSWER_CONTEXTS
-    spoilt = _unit("spoilt", context) < share
-    if rng.random() >= (_SPOILT if spoilt else _USUAL):
+    ideal, dominant = problem.moves[done], _dominant(problem, done)
+    if rng.random() >= (_USUAL if dominant is None else _SPOILT):
         return None
-    names = [n for n in _FAULTS if n not in (_ANSWER_ONLY if ideal.tool else _TOOL_ONLY)]
-    dominant = names[int(_unit("dominant", context) * len(names))]
-    name = dominant if spoilt and rng.random() < _DOMINANT else rng.choice(names)
+    name = dominant if dominant and rng.random() < _DOMINANT else rng.choice(_names(ideal))
     move = _FAULTS[name](problem, ideal, previous, rng)
     return (name, move) if move is not None and move.code != ideal.code else None
 
