@@ -113,12 +113,8 @@ def split_by_picture(
         _connected(tasks), key=lambda group: derive_seed(seed, "held out", min(t.id for t in group))
     )
     if len(groups) < 2:
-        raise TasksError(
-            [
-                f"All {len(tasks)} tasks share pictures with each other (or there is only one), so "
-                "none can be held out. Add a task over another picture."
-            ]
-        )
+        why = f"All {len(tasks)} tasks share pictures" if len(tasks) > 1 else "There is one task"
+        raise TasksError([f"{why}, so none can be held out. Add a task over another picture."])
     chosen: list[Task] = []
     for group in groups[:-1]:
         if len(chosen) + len(group) <= share * len(tasks):
