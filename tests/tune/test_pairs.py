@@ -104,3 +104,12 @@ def test_margin_and_caps_are_counted() -> None:
     pairs, reasons = build_pairs(told, PairConfig(max_per_task=4))
     assert reasons == {"kept": 4, "task is full": 2}
     assert [(p.step, p.rejected) for p in pairs] == [(0, 1), (0, 2), (0, 3), (1, 1)]
+
+
+def test_candidates_of_equal_score_are_no_preference() -> None:
+    """Which of them was named best was decided by lot."""
+    many = [candidate(READ), candidate(FIND), candidate("a = 2")]
+    told = [trajectory([step(0, many, 0, scores=(5.0, 5.0, 1.0))])]
+    pairs, reasons = build_pairs(told)
+    assert [p.rejected for p in pairs] == [2]
+    assert reasons == {"kept": 1, "small margin": 1}

@@ -99,8 +99,11 @@ def _objection(step: Step, best: int, other: int, config: PairConfig) -> str | N
     similar = Indel.normalized_similarity(mine, its) > config.max_similarity
     if similar and _effect(chosen.outcome) == _effect(rejected.outcome):
         return "too similar"
-    if step.verdict.scores and _margin(step, best, other) < config.min_margin:
-        return "small margin"
+    if step.verdict.scores:
+        margin = _margin(step, best, other)
+        # Candidates of equal score differ by the drawing of lots alone: no preference.
+        if margin <= 0 or margin < config.min_margin:
+            return "small margin"
     return None
 
 
