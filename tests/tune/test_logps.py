@@ -10,7 +10,7 @@ from tune_toys import candidate, picture, small_world, step, tiny_model, traject
 
 from sport.policy.messages import history
 from sport.tune import build_pairs, preference_logps
-from sport.tune.logps import split_by_budget
+from sport.tune.logps import group_by_length
 from sport.types import PreferencePair, Trajectory
 
 
@@ -72,7 +72,9 @@ def test_equal_to_a_naive_softmax_in_float64(
         [naive_logp(model, processor, t, p.step, i) for i in (p.chosen, p.rejected)]
         for t, p in as_pairs(told)
     ]
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=0)
+    torch.testing.assert_close(
+        found, torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=0
+    )
 
 
 def test_gradients_flow(double: tuple[Any, Any], tmp_path: Path) -> None:
@@ -109,14 +111,15 @@ def test_two_trajectories_of_one_task_are_refused(double: tuple[Any, Any], tmp_p
 
 
 def test_forwards_keep_to_the_budget() -> None:
-    class Sized:
-        def __init__(self, length: int) -> None:
-            self.length = length
-
-    rows: Any = [Sized(n) for n in (10, 500, 40, 33, 64, 90)]
-    groups = split_by_budget(rows, 256)
+    lengths, rows = [10, 500, 40, 33, 64, 90], [3, 2, 1, 1, 2, 1]
+    groups = group_by_length(lengths, rows, 256)
     assert sorted(i for g in groups for i in g) == list(range(6))
     assert groups[0] == [1], "what exceeds the budget is alone, not truncated"
     for group in groups[1:]:
-        width = -(-max(rows[i].length for i in group) // 32) * 32
-        assert width * len(group) <= 256
+        width = -(-max(lengths[i] for i in group) // 32) * 32
+        assert width * sum(rows[i] for i in group) <= 256
+
+
+def test_forwards_hold_similar_lengths_once_they_are_large() -> None:
+    assert group_by_length([1024, 1000, 300], [1, 1, 1], 10_000) == [[0, 1], [2]]
+    assert group_by_length([512, 300], [1, 1], 10_000) == [[0, 1]]

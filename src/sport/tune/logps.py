@@ -19,6 +19,10 @@ from sport.policy.forward import base_model, collate, hidden_states, logits_of, 
 PAD_MULTIPLE = 32
 """Lengths are rounded up to this: equal shapes are reused by allocators and kernels."""
 
+_ENOUGH, _SIMILAR = 1024, 0.8
+"""A forward of so many tokens is worth its overhead; rows below this share of its width are not
+added to it, since padding would be computed in vain."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -71,22 +75,30 @@ def sequence_logps(model: nn.Module, processor: Any, rows: Sequence[Row]) -> Ten
     return logps.new_zeros(len(rows)).index_add(0, row, logps)
 
 
-def split_by_budget(rows: Sequence[Row], budget: int) -> list[list[int]]:
-    """Groups rows of similar length so that no forward exceeds a budget of padded tokens.
+def group_by_length(lengths: Sequence[int], rows: Sequence[int], budget: int) -> list[list[int]]:
+    """Groups items of similar length so that no forward exceeds a budget of padded tokens.
 
-    A row that is longer than the budget is a group of its own: nothing is ever truncated.
+    An item that exceeds the budget is a group of its own: nothing is ever truncated.
+
+    Args:
+        lengths: Number of tokens of each item's longest row.
+        rows: Number of rows of each item.
+        budget: Tokens of one forward, padding included.
 
     Returns:
-        Groups of indices into ``rows``.
+        Groups of indices, the longest items first.
     """
     groups: list[list[int]] = []
-    # From the longest down, a group's first row decides its width.
-    for index in sorted(range(len(rows)), key=lambda i: -rows[i].length):
-        group = groups[-1] if groups else []
-        if group and (len(group) + 1) * padded(rows[group[0]].length) <= budget:
-            group.append(index)
+    filled = width = 0
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        # From the longest down, a group's first item decides its width.
+        wasteful = filled * width >= _ENOUGH and padded(lengths[index]) < _SIMILAR * width
+        if groups and not wasteful and (filled + rows[index]) * width <= budget:
+            groups[-1].append(index)
+            filled += rows[index]
         else:
             groups.append([index])
+            filled, width = rows[index], padded(lengths[index])
     return groups
 
 

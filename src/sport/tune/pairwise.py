@@ -16,7 +16,7 @@ from sport.policy.encode import action_ids, encode
 from sport.policy.messages import history
 from sport.tune.config import PairConfig, StepDPOConfig
 from sport.tune.fit import Hooks
-from sport.tune.logps import Row, action_row, padded, sequence_logps
+from sport.tune.logps import Row, action_row, group_by_length, padded, sequence_logps
 from sport.tune.pairs import build_pairs
 from sport.tune.step_dpo import StepDPO, pair_logps
 from sport.types import PreferencePair, Trajectory
@@ -74,17 +74,8 @@ class PairwisePacking:
 
     def forwards(self, units: Sequence[StepUnit]) -> list[list[int]]:
         """Units of similar length, up to the budget; one that exceeds it alone is alone."""
-        groups: list[list[int]] = []
-        rows = width = 0
-        for index in sorted(range(len(units)), key=lambda i: -max(r.length for r in units[i].rows)):
-            unit = units[index]
-            if groups and (rows + len(unit.rows)) * width <= self._budget:
-                groups[-1].append(index)
-                rows += len(unit.rows)
-            else:
-                groups.append([index])
-                rows, width = len(unit.rows), unit.area // len(unit.rows)
-        return groups
+        lengths = [max(r.length for r in unit.rows) for unit in units]
+        return group_by_length(lengths, [len(unit.rows) for unit in units], self._budget)
 
     def logps(self, model: nn.Module, processor: Any, units: Sequence[StepUnit]) -> list[Tensor]:
         """Summed log-probabilities of each unit's candidates, by one forward."""

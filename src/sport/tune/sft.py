@@ -17,7 +17,7 @@ from sport.tune.adapter import trainable
 from sport.tune.base import TuningError
 from sport.tune.config import SFTConfig
 from sport.tune.fit import Figures, Hooks, fit
-from sport.tune.logps import Row, sequence_logps, split_by_budget
+from sport.tune.logps import Row, group_by_length, sequence_logps
 from sport.types import Step, Trajectory
 
 
@@ -67,7 +67,7 @@ class SFT:
     def _learn(self, model: nn.Module, processor: Any, batch: list[Row]) -> Figures:
         targets = sum(row.targets for row in batch)
         device, total = base_model(model).device, 0.0
-        for group in split_by_budget(batch, self.config.token_budget):
+        for group in self._forwards(batch):
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.config.bf16):
                 logps = sequence_logps(model, processor, [batch[i] for i in group])
                 loss = -logps.sum() / targets
@@ -79,6 +79,10 @@ class SFT:
             "targets": targets,
             "tokens": sum(row.length for row in batch),
         }
+
+    def _forwards(self, batch: list[Row]) -> list[list[int]]:
+        lengths = [row.length for row in batch]
+        return group_by_length(lengths, [1] * len(batch), self.config.token_budget)
 
 
 def trajectory_row(processor: Any, trajectory: Trajectory) -> Row | None:
