@@ -44,6 +44,8 @@ class BaseRecipe(BaseModel):
         lr: Peak learning rate; linear warm-up, cosine decay.
         weight_decay: AdamW's.
         clean: Spoil nothing (to measure the headroom that was designed in).
+        log_every: Steps between lines of the log.
+        save_every: Steps between checkpoints.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +59,8 @@ class BaseRecipe(BaseModel):
     lr: float = 2e-3
     weight_decay: float = 0.05
     clean: bool = False
+    log_every: int = 50
+    save_every: int = 250
 
 
 def train_base(
@@ -145,11 +149,12 @@ class _Trainer:
             if self.step % 3 == 0 and self.step < 0.8 * r.steps:
                 self._learn(self._copying(), None)
             self.step += 1
-            if self.step % 50 == 0:
+            if self.step % r.log_every == 0:
                 seconds = time.monotonic() - started
-                mean = sum(losses[-50:]) / len(losses[-50:])
+                recent = losses[-r.log_every :]
+                mean = sum(recent) / len(recent)
                 self._write(step=self.step, loss=mean, tokens=tokens, seconds=seconds)
-            if self.step % 250 == 0:
+            if self.step % r.save_every == 0:
                 self.save()
 
     def _copying(self) -> list[Row]:
