@@ -121,7 +121,9 @@ class Follower:
         threads: Where tools run.
         watcher: Enforces the limits.
         root: Folder of all worlds, as it shows in paths.
-        base_memory: Resident memory of a fresh world, in bytes.
+
+    Attributes:
+        base_memory: Resident memory of a fresh world, in bytes: it is not the candidates' own.
     """
 
     def __init__(
@@ -131,14 +133,13 @@ class Follower:
         threads: ToolThreads,
         watcher: Watcher,
         root: Path,
-        base_memory: int,
     ) -> None:
         """One for all candidates of a sandbox."""
         self._tools = tools
         self._limits = limits
         self._threads = threads
         self._watcher = watcher
-        self._base_memory = base_memory
+        self.base_memory = 0
         self._root = str(root)
         self._paths = re.compile(re.escape(str(root)) + r"/\w+(?:/n/\w+)*/(?:work|base)(?![\w.-])")
 
@@ -153,7 +154,7 @@ class Follower:
         watched = Watched(
             world.process,
             (str(world.slot / "work"), str(world.slot / "n")),
-            self._base_memory,
+            self.base_memory,
         )
         self._watcher.add(watched)
         calls: list[ToolCall] = []

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sport.sandbox import folders
+from sport.sandbox import folders, processes
 from sport.sandbox.base import Limits, SandboxError, Snapshot
 from sport.sandbox.candidate import Follower, World
 from sport.sandbox.channel import WorldChannel
@@ -131,6 +131,7 @@ class ForkSandbox:
             await self._remove(world)
             raise
         self._worlds[world.id] = world
+        self._weigh(world)
         return Snapshot(id=world.id, workspace=world.workspace)
 
     async def run(self, base: Snapshot, codes: Sequence[str], seed: int = 0) -> list[Outcome]:
@@ -238,9 +239,14 @@ class ForkSandbox:
                 )
                 self._worker, self.tier = worker, worker.tier
                 self._follower = Follower(
-                    self._tools, self._limits, self._threads, self._watcher, worker.root, 0
+                    self._tools, self._limits, self._threads, self._watcher, worker.root
                 )
         return self._worker
+
+    def _weigh(self, fresh: World) -> None:
+        assert self._follower is not None and fresh.process is not None
+        used = processes.usage(fresh.process.pid)
+        self._follower.base_memory = used.resident if used else 0
 
     def _world(self, id: str) -> World:
         if id not in self._worlds:

@@ -17,6 +17,10 @@ LARGEST = 4 << 20
 
 MOST_FDS = 96
 
+# Taken now: a candidate may patch the module json.
+_encode = json.JSONEncoder().encode
+_decode = json.JSONDecoder(parse_constant=str).decode
+
 
 class BadFrame(ValueError):
     """What came over the channel is not a frame."""
@@ -28,7 +32,7 @@ def pack(message: dict[str, Any]) -> bytes:
     Raises:
         BadFrame: It is too long.
     """
-    body = json.dumps(message).encode()
+    body = _encode(message).encode()
     if len(body) > LARGEST:
         raise BadFrame(f"a message of {len(body)} bytes; at most {LARGEST}")
     return HEADER.pack(len(body)) + body
@@ -53,7 +57,7 @@ def unpack(body: bytes) -> dict[str, Any]:
         BadFrame: It is not a JSON object, or one that nests too deeply.
     """
     try:
-        message = json.loads(body, parse_constant=str)
+        message = _decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise BadFrame(f"not JSON: {type(error).__name__}") from None
     if not isinstance(message, dict):

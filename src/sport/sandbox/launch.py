@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -20,7 +19,7 @@ from typing import IO
 
 from sport.sandbox import folders
 from sport.sandbox.base import Limits, SandboxError
-from sport.sandbox.frames import Channel
+from sport.sandbox.frames import Channel, pack
 from sport.sandbox.world import WORKSPACE_FD
 
 PREFIX = "sport-sandbox-"
@@ -109,7 +108,8 @@ def start_worker(
         SandboxError: No tier can be had; says why, and what would mend it.
     """
     place = folder or _place(limits)
-    sweep_leftovers(place)
+    for left in {place, Path(tempfile.gettempdir())}:
+        sweep_leftovers(left)
     reasons = {}
     for name in (tier,) if tier else ("strong", "standard"):
         try:
@@ -150,9 +150,11 @@ def _start(
         "tools": dict(tools),
         "preload": list(preload),
     }
-    command = [sys.executable, "-s", "-P", "-B", "-c", _BOOT, json.dumps(config)]
+    command = [sys.executable, "-s", "-P", "-B", "-c", _BOOT]
     if tier == "strong":
-        command = [str(bwrap), *_namespaces(root), *command]
+        # From inside, the folder cannot be removed: it is a mount point.
+        last = ["/bin/sh", "-c", '"$@"; rm -rf -- "$0"', str(root)]
+        command = [*last, str(bwrap), *_namespaces(root), *command]
     local, remote = socket.socketpair()
     with remote:
         process = subprocess.Popen(
@@ -166,6 +168,7 @@ def _start(
         )
     worker = Worker(tier, process, local, root, lock)
     try:
+        local.sendall(pack(config))
         _await_ready(worker)
     except BaseException:
         worker.stop()

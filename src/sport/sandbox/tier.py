@@ -62,8 +62,8 @@ def _namespaces(reason: str | None) -> Layer:
         mend = "install bubblewrap (Debian, Ubuntu: apt install bubblewrap)"
     else:
         mend = (
-            "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1 (Debian), an AppArmor "
-            "profile for bwrap (Ubuntu 24.04), --security-opt for both in Docker"
+            "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1 (Debian), an "
+            "AppArmor profile for bwrap (Ubuntu 24.04), --security-opt for both in Docker"
         )
     return Layer(name=name, found=False, detail=reason, mend=mend)
 

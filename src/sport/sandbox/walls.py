@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import posix  # not os: a candidate may have patched that
 import resource
 import struct
 from collections.abc import Sequence
@@ -83,17 +84,17 @@ class Landlock:
             no_new_privileges()
             _checked(_libc.syscall(_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
         finally:
-            os.close(ruleset)
+            posix.close(ruleset)
 
     def _add(self, ruleset: int, path: str, rights: int) -> None:
-        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        descriptor = posix.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
             rule = struct.pack("=Qi", rights & self._handled, descriptor)
             _checked(
                 _libc.syscall(_ADD_RULE, ruleset, 1, ctypes.c_char_p(rule), 0), "landlock_add_rule"
             )
         finally:
-            os.close(descriptor)
+            posix.close(descriptor)
 
 
 def _checked(result: int, call: str) -> int:

@@ -7,9 +7,9 @@ and removes the folders. Standard library only, so that it stays small: forking 
 
 from __future__ import annotations
 
+import builtins
 import gc
 import importlib
-import json
 import os
 import random
 import shutil
@@ -39,8 +39,9 @@ CHANNEL_FD = 3
 
 def main() -> NoReturn:
     """Serves the host, which is at the other end of standard input."""
-    config = json.loads(sys.argv[1])
     os.dup2(0, CHANNEL_FD, inheritable=False)
+    channel = Channel(socket.socket(fileno=CHANNEL_FD))
+    config, _ = channel.receive()
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
@@ -51,7 +52,7 @@ def main() -> NoReturn:
     small_pages()
     for name in config["preload"]:
         importlib.import_module(name)
-    nursery = _Nursery(config)
+    nursery = _Nursery(config, channel)
     nursery.channel.send({"kind": "ready", "problem": nursery.problem()})
     os.dup2(0, 2)
     _tidy()
@@ -62,7 +63,7 @@ def _tidy() -> None:
     """What candidates are not to see, and what forking must not copy."""
     for name in [n for n in sys.modules if n == "sport" or n.startswith("sport.sandbox")]:
         del sys.modules[name]
-    sys.argv = [""]
+    sys.argv, sys.orig_argv = [""], []
     sys.path.append("")
     gc.collect()
     gc.freeze()
@@ -71,9 +72,9 @@ def _tidy() -> None:
 class _Nursery:
     """Forks fresh worlds."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], channel: Channel) -> None:
         self._config = config
-        self.channel = Channel(socket.socket(fileno=CHANNEL_FD))
+        self.channel = channel
         self._landlock: Landlock | None = None
         self._filter = b""
         if config["walls"]:
@@ -132,9 +133,12 @@ class _Nursery:
         os.close(channel)
         adopt_orphans()
         self._raise_walls()
+        # Built-ins of its own: what the code does to them reaches neither us nor the library.
+        own = types.ModuleType("builtins")
+        own.__dict__.update(builtins.__dict__)
         main_module = types.ModuleType("__main__")
-        main_module.__dict__["__builtins__"] = __builtins__
-        sys.modules["__main__"] = main_module
+        main_module.__dict__["__builtins__"] = own
+        sys.modules["builtins"], sys.modules["__main__"] = own, main_module
         World(self._config, self.channel, self._landlock, main_module.__dict__, random).serve()
 
     def _raise_walls(self) -> None:

@@ -8,6 +8,7 @@ import builtins
 import fcntl
 import gc
 import os
+import posix  # not os: the code may have patched that
 import resource
 import select
 import signal
@@ -61,10 +62,10 @@ class World:
         self._room = config["output_bytes"]
         self._stubs = {name: self._stub(name, text) for name, text in config["tools"].items()}
         self._lock = threading.Lock()
-        self._pid = os.getpid()
+        self._pid = posix.getpid()
         self._open_files: list[int] = []
         self._folder = "."
-        self._fork = os.fork
+        self._fork = posix.fork
 
     def serve(self) -> NoReturn:
         """Forks candidates as the host asks, until it is gone."""
@@ -73,14 +74,14 @@ class World:
             try:
                 _, fds = self._channel.receive()
             except (EOFError, OSError, BadFrame):
-                os._exit(0)
+                posix._exit(0)
             for index in range(0, len(fds), 2):
                 if self._fork() == 0:
                     self._become(fds[index], fds[index + 1], fds)
                     break
             else:
                 for fd in fds:
-                    os.close(fd)
+                    posix.close(fd)
 
     def _hello(self) -> None:
         self._channel.send({})  # the kernel tells the host which process this is
@@ -89,37 +90,37 @@ class World:
         """This process is a candidate from here on, and the world if it wins."""
         adopt_orphans()
         # Same number, another socket: the channel's owner need not know.
-        os.dup2(channel, 3, inheritable=False)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        posix.dup2(channel, 3, inheritable=False)
+        posix.dup2(output, 1)
+        posix.dup2(output, 2)
         for fd in fds:
-            os.close(fd)
-        self._pid = os.getpid()
+            posix.close(fd)
+        self._pid = posix.getpid()
         self._lock = threading.Lock()
         self._hello()
         try:
             start, _ = self._channel.receive()
         except EOFError:
-            os._exit(0)
+            posix._exit(0)
         self._enter(start)
         result = self._run(start)
-        if os.getpid() != self._pid:
-            os._exit(0)  # a child that the code forked came back to here
+        if posix.getpid() != self._pid:
+            posix._exit(0)  # a child that the code forked came back to here
         self._settle(result)
         self._channel.send(result)
 
     def _enter(self, start: dict[str, Any]) -> None:
         work = start["slot"] + "/work"
-        folder = os.open(work, os.O_PATH | os.O_DIRECTORY)
-        os.dup2(folder, WORKSPACE_FD)
-        os.close(folder)
-        os.fchdir(WORKSPACE_FD)
+        folder = posix.open(work, os.O_PATH | os.O_DIRECTORY)
+        posix.dup2(folder, WORKSPACE_FD)
+        posix.close(folder)
+        posix.fchdir(WORKSPACE_FD)
         if self._landlock is not None:
             self._landlock.restrict([work, start["slot"] + "/n"])
         for fd in self._open_files:
             _reopen(fd, start["base"], work)
         if self._folder != ".":
-            os.chdir(self._folder)
+            posix.chdir(self._folder)
         self._random.seed(start["seed"])
         numpy = sys.modules.get("numpy")
         if numpy is not None and "numpy.random" in sys.modules:
@@ -153,8 +154,9 @@ class World:
         if threading.active_count() > 1:
             result["notes"].append(_THREADS_ENDED)
             if self._fork() != 0:
-                os._exit(0)  # and the threads with it; the child, with one thread, goes on
-            self._pid = os.getpid()
+                while True:  # the child, with one thread, goes on; the host ends this process
+                    signal.pause()
+            self._pid = posix.getpid()
             adopt_orphans()
             _renew_pools()
 
@@ -167,7 +169,7 @@ class World:
         return call
 
     def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if os.getpid() != self._pid:
+        if posix.getpid() != self._pid:
             raise RuntimeError(f"{name} can only be called from the main process")
         try:
             message = {
@@ -203,7 +205,7 @@ def _regular_files() -> list[int]:
     return [
         fd
         for fd in range(4, 256)
-        if fd not in closed and fd != WORKSPACE_FD and stat.S_ISREG(os.fstat(fd).st_mode)
+        if fd not in closed and fd != WORKSPACE_FD and stat.S_ISREG(posix.fstat(fd).st_mode)
     ]
 
 
@@ -212,26 +214,26 @@ def _reopen(fd: int, base: str, work: str) -> None:
 
     After a plain fork siblings share the offset, and the file lies in the base's folder.
     """
-    path = os.readlink(f"/proc/self/fd/{fd}")
+    path = posix.readlink(f"/proc/self/fd/{fd}")
     if path.startswith(base + "/"):
         path = work + path[len(base) :]
     flags = fcntl.fcntl(fd, fcntl.F_GETFL) & (os.O_ACCMODE | os.O_APPEND)
-    offset = os.lseek(fd, 0, os.SEEK_CUR)
+    offset = posix.lseek(fd, 0, os.SEEK_CUR)
     try:
-        fresh = os.open(path, flags | os.O_CLOEXEC)
+        fresh = posix.open(path, flags | os.O_CLOEXEC)
     except OSError:
         fresh = _copy_of_deleted(fd)
-    os.lseek(fresh, offset, os.SEEK_SET)
-    os.dup2(fresh, fd, inheritable=False)
-    os.close(fresh)
+    posix.lseek(fresh, offset, os.SEEK_SET)
+    posix.dup2(fresh, fd, inheritable=False)
+    posix.close(fresh)
 
 
 def _copy_of_deleted(fd: int) -> int:
     """A file without a name, such as a temporary one: its content moves to another such file."""
-    copy = os.open(".", os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    copy = posix.open(".", os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
     position = 0
-    while block := os.pread(fd, 1 << 20, position):
-        position += os.write(copy, block)
+    while block := posix.pread(fd, 1 << 20, position):
+        position += posix.write(copy, block)
     return copy
 
 
@@ -249,9 +251,9 @@ def _renew_pools() -> None:
 
 def _below_workspace() -> str:
     """The working directory, relative to the workspace."""
-    root = os.readlink(f"/proc/self/fd/{WORKSPACE_FD}")
+    root = posix.readlink(f"/proc/self/fd/{WORKSPACE_FD}")
     try:
-        folder = os.getcwd()
+        folder = posix.getcwd()
     except FileNotFoundError:
         return "."
     return folder[len(root) + 1 :] if folder.startswith(root + "/") else "."

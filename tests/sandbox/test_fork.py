@@ -1,0 +1,232 @@
+"""Worlds: what carries on, what never reaches a sibling (D1), and what ends."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from sport.sandbox import ForkSandbox, Limits, SandboxError
+
+CHANGES = {
+    "variable": ("x = 1", "'x' in globals()"),
+    "file": ("open('new.txt', 'w').write('x')", "__import__('os').path.exists('new.txt')"),
+    "overwritten file": (
+        "open('image_0.png', 'w').write('x')",
+        "open('image_0.png').read() != 'picture'",
+    ),
+    "working directory": (
+        "import os\nos.mkdir('sub')\nos.chdir('sub')",
+        "__import__('os').getcwd().endswith('sub')",
+    ),
+    "environment": ("import os\nos.environ['X'] = '1'", "'X' in __import__('os').environ"),
+    "monkey patch": (
+        "import json\njson.dumps = lambda x: 'patched'",
+        "__import__('json').dumps(1) == 'patched'",
+    ),
+    "built-in": ("import builtins\nbuiltins.mine = 1", "'mine' in dir(__import__('builtins'))"),
+    "module": (
+        "import sys, types\nsys.modules['fake'] = types.ModuleType('fake')",
+        "'fake' in __import__('sys').modules",
+    ),
+    "object of the base": ("shared.append(1)", "shared == [1]"),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+async def test_d1_siblings_do_not_see_each_other_and_the_winner_goes_on(
+    sandbox: ForkSandbox, pictures: Path, kind: str
+) -> None:
+    change, seen = CHANGES[kind]
+    base = await sandbox.open(pictures)
+    [first] = await sandbox.run(base, ["shared = []"])
+    base = await sandbox.commit(first)
+    changed, before, last = await sandbox.run(base, [change, seen, "'last'"])
+    assert (changed.status, before.value) == ("ok", "False")
+    # Not even one that runs later, from the same base.
+    [later] = await sandbox.run(base, [seen])
+    assert later.value == "False"
+    base = await sandbox.commit(changed)
+    [after] = await sandbox.run(base, [seen])
+    assert after.value == "True", "the winner's state goes on, not the last candidate's"
+
+
+async def test_state_of_many_kinds_survives_a_commit(sandbox: ForkSandbox) -> None:
+    base = await sandbox.open()
+    setup = (
+        "import threading, io, re, dataclasses\n"
+        "def double(x): return 2 * x\n"
+        "squares = (i * i for i in range(10)); next(squares); next(squares)\n"
+        "lock = threading.Lock()\n"
+        "pattern = re.compile('a+')\n"
+        "@dataclasses.dataclass\nclass P:\n    x: int\n"
+        "p = P(3)\n"
+        "text = io.StringIO('abc'); text.read(1)\n"
+        "f = open('a.txt', 'w+'); f.write('hello world'); f.seek(6)\n"
+    )
+    [first] = await sandbox.run(base, [setup])
+    assert first.status == "ok", first
+    base = await sandbox.commit(first)
+    check = (
+        "import pickle\n"
+        "assert lock.acquire(timeout=1)\n"
+        "(double(4), next(squares), pattern.match('aab')[0], pickle.loads(pickle.dumps(p)).x, "
+        "text.read(), f.read())"
+    )
+    twice = await sandbox.run(base, [check, check])
+    # Both read the open file from the same place: siblings do not share an offset.
+    assert [o.value for o in twice] == ["(8, 4, 'aa', 3, 'bc', 'world')"] * 2, twice
+
+
+async def test_an_open_file_writes_to_the_candidates_own_copy(sandbox: ForkSandbox) -> None:
+    base = await sandbox.open()
+    [first] = await sandbox.run(base, ["f = open('log.txt', 'a'); _ = f.write('one '); f.flush()"])
+    base = await sandbox.commit(first)
+    code = "_ = f.write('{}'); f.flush(); print(open('log.txt').read())"
+    a, b = await sandbox.run(base, [code.format("two"), code.format("three")])
+    assert (a.stdout, b.stdout) == ("one two\n", "one three\n")
+
+
+async def test_absolute_paths_stay_true(sandbox: ForkSandbox, pictures: Path) -> None:
+    base = await sandbox.open(pictures)
+    code = "import os\npath = os.path.abspath('image_0.png')\nprint(path)"
+    for _ in range(3):
+        [outcome] = await sandbox.run(base, [code])
+        assert outcome.stdout == "/workspace/image_0.png\n"
+        base = await sandbox.commit(outcome)
+        code = "print(path)\nassert open(path).read() == 'picture'"
+    [shown] = await sandbox.run(base, ["open('/workspace/image_0.png').read()"])
+    assert shown.value == "'picture'", "what observations say can be used by code"
+
+
+async def test_threads_end_with_the_step_and_pools_are_renewed(sandbox: ForkSandbox) -> None:
+    base = await sandbox.open()
+    [first] = await sandbox.run(
+        base,
+        [
+            "import threading, time\nfrom concurrent.futures import ThreadPoolExecutor\n"
+            "pool = ThreadPoolExecutor(2)\nprint(pool.submit(len, 'abc').result())\n"
+            "t = threading.Thread(target=time.sleep, args=(60,), daemon=True); t.start()"
+        ],
+    )
+    assert first.stdout == "3\n"
+    assert any("hreads" in note for note in first.notes), first
+    base = await sandbox.commit(first)
+    [second] = await sandbox.run(base, ["pool.submit(len, 'abcd').result(timeout=5)"])
+    assert second.value == "4", second
+
+
+async def test_child_processes_end_with_the_step(sandbox: ForkSandbox) -> None:
+    base = await sandbox.open()
+    code = "import os, time\nif os.fork() == 0:\n    time.sleep(60)\nprint('parent')"
+    [outcome] = await sandbox.run(base, [code])
+    assert outcome.stdout == "parent\n"
+    assert any("processes" in note for note in outcome.notes), outcome
+
+
+async def test_a_forked_child_does_not_answer_for_its_parent(sandbox: ForkSandbox) -> None:
+    base = await sandbox.open()
+    code = (
+        "import os\npid = os.fork()\nif pid: os.waitpid(pid, 0)\n"
+        "final_answer('parent' if pid else 'child')"
+    )
+    [outcome] = await sandbox.run(base, [code])
+    assert outcome.final_answer is not None
+    assert outcome.final_answer.value == "parent"
+
+
+async def test_seeds_decide_random_numbers(sandbox: ForkSandbox) -> None:
+    base = await sandbox.open()
+    code = "import random\nrandom.random()"
+    first = [o.value for o in await sandbox.run(base, [code, code], seed=1)]
+    again = [o.value for o in await sandbox.run(base, [code, code], seed=1)]
+    other = [o.value for o in await sandbox.run(base, [code, code], seed=2)]
+    assert first == again
+    assert len({*first, *other}) == 4
+
+
+async def test_files_that_were_made_are_reported(sandbox: ForkSandbox, pictures: Path) -> None:
+    (pictures / "kept.txt").write_text("kept")
+    base = await sandbox.open(pictures)
+    code = (
+        "import os\nos.mkdir('out')\nopen('out/a.txt', 'w').write('hello')\n"
+        "open('image_0.png', 'w').write('PICTURE')\nos.symlink('/etc/passwd', 'link')"
+    )
+    [outcome] = await sandbox.run(base, [code])
+    assert [(f.path, f.size) for f in outcome.files] == [("image_0.png", 7), ("out/a.txt", 5)]
+    assert outcome.files[1].sha256.startswith("2cf24dba5fb0a30e")
+    assert await sandbox.read_file(outcome, "out/a.txt") == b"hello"
+    for bad in ("link", "../base/image_0.png", "/etc/passwd", "out", "missing"):
+        with pytest.raises(OSError, match="."):
+            await sandbox.read_file(outcome, bad)
+
+
+async def test_fourteen_steps_and_a_clear_end(sandbox: ForkSandbox) -> None:
+    base = await sandbox.open()
+    for step in range(14):
+        [outcome] = await sandbox.run(base, [f"n = {step}\nopen('n.txt', 'w').write(str(n))"])
+        assert outcome.status == "ok", outcome
+        base = await sandbox.commit(outcome)
+    [last] = await sandbox.run(base, ["print(n, open('n.txt').read())"])
+    assert last.stdout == "13 13\n"
+
+
+async def test_many_worlds_run_side_by_side(pictures: Path) -> None:
+    async with ForkSandbox() as sandbox:
+
+        async def trajectory(number: int) -> list[str]:
+            base = await sandbox.open(pictures)
+            seen = []
+            for step in range(2):
+                code = f"names = globals().get('names', []) + [({number}, {step})]\nprint(names)"
+                outcomes = await sandbox.run(base, [code, "names = 'wrong'"])
+                seen.append(outcomes[0].stdout)
+                base = await sandbox.commit(outcomes[0])
+            await sandbox.discard(base)
+            return seen
+
+        results = await asyncio.gather(*map(trajectory, range(24)))
+    for number, seen in enumerate(results):
+        assert seen == [f"[({number}, 0)]\n", f"[({number}, 0), ({number}, 1)]\n"]
+
+
+async def test_runs_of_different_worlds_overlap_in_time(sandbox: ForkSandbox) -> None:
+    bases = [await sandbox.open() for _ in range(4)]
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    codes = ["import time\ntime.sleep(1)"] * 2
+    await asyncio.gather(*(sandbox.run(base, codes) for base in bases))
+    assert loop.time() - began < 4, "eight sleeps of a second each"
+
+
+async def test_what_is_gone_cannot_be_used(sandbox: ForkSandbox) -> None:
+    base = await sandbox.open()
+    ok, dead = await sandbox.run(base, ["x = 1", "import os\nos._exit(3)"])
+    assert dead.status == "died"
+    with pytest.raises(SandboxError, match="gone"):
+        await sandbox.commit(dead)
+    after = await sandbox.commit(ok)
+    with pytest.raises(SandboxError, match="gone"):
+        await sandbox.run(base, ["1"])
+    await sandbox.discard(base)
+    await sandbox.discard(after)
+    with pytest.raises(SandboxError, match="gone"):
+        await sandbox.run(after, ["1"])
+
+
+async def test_a_workspace_that_cannot_be_had_is_named(
+    sandbox: ForkSandbox, tmp_path: Path
+) -> None:
+    with pytest.raises(SandboxError, match="nowhere is not a folder"):
+        await sandbox.open(tmp_path / "nowhere")
+
+
+async def test_a_closed_sandbox_says_so() -> None:
+    sandbox = ForkSandbox(limits=Limits())
+    await sandbox.open()
+    assert sandbox.tier in ("strong", "standard")
+    await sandbox.close()
+    await sandbox.close()
+    with pytest.raises(SandboxError, match="closed"):
+        await sandbox.open()

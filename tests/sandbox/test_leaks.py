@@ -1,0 +1,202 @@
+"""Nothing stays: processes, folders, descriptors, threads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sport.sandbox import ForkSandbox, Limits
+from sport.sandbox.launch import PREFIX
+
+HOSTILE = (
+    "import os, time\nif os.fork() == 0:\n    if os.fork() == 0:\n        time.sleep(60)\n"
+    "    os._exit(0)\nos.wait()"
+)
+
+
+def mine() -> dict[str, int]:
+    """What this process holds, without what other programs on the machine do."""
+    return {
+        "processes": len(psutil.Process().children(recursive=True)),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "threads": sum(t.name.startswith("sport") for t in threading.enumerate()),
+    }
+
+
+async def settled(expected: dict[str, int]) -> dict[str, int]:
+    """Waits a little for what is on its way out."""
+    for _ in range(40):
+        if mine() == expected:
+            break
+        await asyncio.sleep(0.05)
+    return mine()
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[ForkSandbox]:
+    """One whose thread runs already."""
+    async with ForkSandbox() as made:
+        base = await made.open()
+        await made.run(base, ["1"])
+        await made.discard(base)
+        yield made
+
+
+async def use(sandbox: ForkSandbox, pictures: Path) -> None:
+    base = await sandbox.open(pictures)
+    for _ in range(2):
+        outcomes = await sandbox.run(base, ["x = 1", HOSTILE, "1 / 0", "import os\nos._exit(0)"])
+        base = await sandbox.commit(outcomes[0])
+    await sandbox.run(base, ["open('kept', 'w')"])
+
+
+async def test_nothing_stays_after_close(pictures: Path) -> None:
+    async with ForkSandbox() as warm:
+        await use(warm, pictures)
+    before = await settled({**mine(), "threads": 0})
+    for _ in range(2):
+        async with ForkSandbox({"t": lambda: 1}) as sandbox:
+            await use(sandbox, pictures)
+            base = await sandbox.open()
+            await sandbox.run(base, ["t()"])
+            root = base.workspace.parents[1]
+            assert root.name.startswith(PREFIX)
+        assert not root.exists()
+    assert await settled(before) == before
+
+
+async def test_nothing_of_a_world_stays_after_discard(sandbox: ForkSandbox, pictures: Path) -> None:
+    base = await sandbox.open(pictures)
+    root = base.workspace.parents[1]
+    await sandbox.discard(base)
+    before = await settled(mine())
+    for _ in range(3):
+        base = await sandbox.open(pictures)
+        outcomes = await sandbox.run(base, ["x = 1", HOSTILE])
+        base = await sandbox.commit(outcomes[1])
+        await sandbox.run(base, ["x = 2"])
+        await sandbox.discard(base)
+    assert await settled(before) == before
+    assert sorted(p.name for p in root.iterdir()) == ["canary", "lock"]
+
+
+async def test_losers_end_at_commit(sandbox: ForkSandbox) -> None:
+    base = await sandbox.open()
+    idle = mine()
+    outcomes = await sandbox.run(base, ["1"] * 4)
+    assert mine()["processes"] == idle["processes"] + 4
+    base = await sandbox.commit(outcomes[2])
+    assert await settled(idle) == idle
+    assert len(os.listdir(base.workspace.parents[1])) == 1, "the folders of the losers are gone"
+
+
+async def test_cancelling_a_run_ends_its_candidates(sandbox: ForkSandbox) -> None:
+    base = await sandbox.open()
+    before = mine()
+    running = asyncio.create_task(sandbox.run(base, ["import time\ntime.sleep(60)"] * 3))
+    await asyncio.sleep(0.3)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await settled(before) == before
+    [after] = await sandbox.run(base, ["'still good'"])
+    assert after.value == "'still good'"
+
+
+async def test_an_error_in_the_block_ends_everything(pictures: Path) -> None:
+    before = mine()
+    with pytest.raises(ZeroDivisionError):
+        async with ForkSandbox() as sandbox:
+            await use(sandbox, pictures)
+            raise ZeroDivisionError
+    assert await settled(before) == before
+
+
+HOST = """
+import asyncio, sys
+from sport.sandbox import ForkSandbox
+async def main():
+    sandbox = ForkSandbox(tier=sys.argv[1])
+    base = await sandbox.open()
+    print(base.workspace.parents[1], flush=True)
+    await sandbox.run(base, ["while True: pass", "import time; time.sleep(60)"])
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("tier", ["strong", "standard"])
+def test_a_killed_host_leaves_nothing(tier: str) -> None:
+    host = subprocess.Popen([sys.executable, "-c", HOST, tier], stdout=subprocess.PIPE, text=True)
+    assert host.stdout is not None
+    with host.stdout:
+        root = Path(host.stdout.readline().strip())
+    assert root.name.startswith(PREFIX)
+    time.sleep(0.5)
+    left = psutil.Process(host.pid).children(recursive=True)
+    assert len(left) >= 4
+    host.send_signal(signal.SIGKILL)
+    host.wait()
+    _, alive = psutil.wait_procs(left, timeout=5)
+    assert not alive
+    deadline = time.monotonic() + 5
+    while root.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not root.exists()
+
+
+async def test_folders_of_dead_hosts_are_swept(tmp_path: Path) -> None:
+    dead = Path(tempfile.mkdtemp(prefix=PREFIX, dir=tmp_path))
+    (dead / "lock").touch()
+    (dead / "w0").mkdir()
+    unrelated = tmp_path / "other"
+    unrelated.mkdir()
+    async with ForkSandbox(folder=tmp_path) as sandbox, ForkSandbox(folder=tmp_path) as second:
+        first = (await sandbox.open()).workspace
+        assert not dead.exists()
+        assert (await second.open()).workspace.exists()
+        assert first.exists(), "the folder of a living host is left alone"
+    assert list(tmp_path.iterdir()) == [unrelated]
+
+
+async def test_many_sandboxes_at_once() -> None:
+    before = mine()
+    sandboxes = [ForkSandbox(limits=Limits()) for _ in range(4)]
+
+    async def once(sandbox: ForkSandbox, number: int) -> str | None:
+        base = await sandbox.open()
+        [outcome] = await sandbox.run(base, [f"{number}"])
+        return outcome.value
+
+    values = await asyncio.gather(*(once(s, i) for i, s in enumerate(sandboxes)))
+    assert values == ["0", "1", "2", "3"]
+    await asyncio.gather(*(s.close() for s in sandboxes))
+    assert await settled(before) == before
+
+
+@pytest.mark.slow
+async def test_soak(pictures: Path) -> None:
+    """Two hundred steps of five candidates, a tenth of them hostile."""
+    async with ForkSandbox() as sandbox:
+        await use(sandbox, pictures)
+        before = await settled(mine())
+        for trajectory in range(20):
+            base = await sandbox.open(pictures)
+            for step in range(10):
+                codes = [f"x = {step}"] * 5
+                if trajectory % 2:
+                    codes[step % 4 + 1] = HOSTILE
+                outcomes = await sandbox.run(base, codes)
+                base = await sandbox.commit(outcomes[0])
+            await sandbox.discard(base)
+        assert await settled(before) == before

@@ -1,0 +1,95 @@
+"""Every limit ends in its own status, with a note for the model, and harms one candidate only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sport.sandbox import ForkSandbox, Limits
+
+LIMITS = Limits(wall_s=60, cpu_s=0.5, memory_mb=200, disk_mb=8, processes=8)
+
+BREACHES = {
+    "wall": ("import time\ntime.sleep(60)", "timeout", "longer than 0.5 s"),
+    "cpu": ("while True: pass", "timeout", "CPU time"),
+    "cpu in a child": (
+        "import os, time\nif os.fork() == 0:\n    while True: pass\ntime.sleep(60)",
+        "timeout",
+        "CPU time",
+    ),
+    "memory at once": ("x = bytearray(400 << 20)", "memory", ""),
+    "memory of children": (
+        "import os, time\nfor _ in range(4):\n    if os.fork() == 0:\n"
+        "        x = b'x' * (90 << 20)\n        time.sleep(60)\ntime.sleep(60)",
+        "memory",
+        "200 MiB of memory",
+    ),
+    "disk, one file": (
+        "f = open('big', 'wb')\nfor _ in range(40): f.write(bytes(1 << 20))",
+        "disk",
+        "",
+    ),
+    "disk, many files": (
+        "import time\nfor i in range(40):\n    open(f'f{i}', 'wb').write(bytes(1 << 20))\n"
+        "    time.sleep(0.01)\ntime.sleep(60)",
+        "disk",
+        "8 MiB of disk",
+    ),
+    "processes": (
+        "import os, time\nfor _ in range(20):\n    if os.fork() == 0:\n        time.sleep(60)\n"
+        "time.sleep(60)",
+        "died",
+        "more than 8 processes",
+    ),
+    "threads": (
+        "import threading, time\nfor _ in range(20):\n"
+        "    threading.Thread(target=time.sleep, args=(60,)).start()",
+        "died",
+        "more than 8 processes",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BREACHES)
+async def test_a_breach_ends_in_its_status(kind: str) -> None:
+    code, status, note = BREACHES[kind]
+    others = {"wall": {"wall_s": 0.5}, "threads": {"memory_mb": 2000}}
+    limits = LIMITS.model_copy(update=others.get(kind, {}))
+    async with ForkSandbox(limits=limits) as sandbox:
+        base = await sandbox.open()
+        neighbour, breach = await sandbox.run(base, ["'fine'", code])
+        assert breach.status == status, breach
+        assert note in " ".join(breach.notes), breach
+        assert neighbour.value == "'fine'"
+        base = await sandbox.commit(neighbour)
+        [after] = await sandbox.run(base, ["'goes on'"])
+        assert after.value == "'goes on'"
+
+
+async def test_ordinary_work_stays_within_the_limits() -> None:
+    async with ForkSandbox(limits=LIMITS) as sandbox:
+        base = await sandbox.open()
+        code = "x = bytearray(50 << 20)\nopen('f', 'wb').write(bytes(1 << 20))\nlen(x)"
+        [outcome] = await sandbox.run(base, [code])
+        assert (outcome.status, outcome.value) == ("ok", str(50 << 20)), outcome
+
+
+async def test_a_folder_that_nests_too_deeply_is_a_breach_and_goes() -> None:
+    async with ForkSandbox(limits=LIMITS) as sandbox:
+        base = await sandbox.open()
+        code = "import os\nfor _ in range(1500):\n    os.mkdir('d')\n    os.chdir('d')"
+        [outcome] = await sandbox.run(base, [code])
+        assert outcome.status == "disk", outcome
+        root = base.workspace.parent
+        await sandbox.discard(base)
+        assert not root.exists()
+
+
+async def test_a_workspace_larger_than_the_disk_limit_is_refused(tmp_path: Path) -> None:
+    from sport.sandbox import SandboxError
+
+    (tmp_path / "big").write_bytes(bytes(9 << 20))
+    async with ForkSandbox(limits=LIMITS) as sandbox:
+        with pytest.raises(SandboxError, match="disk_mb = 8"):
+            await sandbox.open(tmp_path)
