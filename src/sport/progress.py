@@ -147,11 +147,17 @@ def logged(file: Path) -> Iterator[None]:
     handler = logging.FileHandler(file, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     level = log.level
-    log.addHandler(handler)
     log.setLevel(logging.INFO)
+    # Libraries' warnings are for the log: a user can do nothing about them.
+    logging.captureWarnings(True)
+    sources = (log, logging.getLogger("py.warnings"))
+    for source in sources:
+        source.addHandler(handler)
     try:
         yield
     finally:
+        for source in sources:
+            source.removeHandler(handler)
+        logging.captureWarnings(False)
         log.setLevel(level)
-        log.removeHandler(handler)
         handler.close()

@@ -1,0 +1,64 @@
+"""A controller that knows a few actions by heart, made in seconds: for tests of whole runs.
+
+It is a real model of the embedded kind, only smaller, so that runs sample, execute, judge and tune
+as they do with a real one. At the first step it reads, fails or answers; then it answers.
+"""
+
+from pathlib import Path
+
+import torch
+
+from sport.pocket.model import build_model
+from sport.policy.encode import action_ids, encode
+from sport.policy.messages import opening
+from sport.policy.scripted import action
+from sport.tune.logps import action_row, sequence_logps
+from sport.types import Message, Task
+
+READS = action('print(ocr(image_path="image_0.png"))', "I will read.")
+FAILS = action("print(1 / 0)", "I will divide.")
+GUESSES = action("final_answer(1)", "I guess.")
+ANSWERS = action("final_answer(2)", "I can answer.")
+
+QUERIES = ("How many red star are in the picture?", "How much do 3 fresh rice cost?")
+OBSERVATIONS = ("No results found.", "ZeroDivisionError: division by zero (line 1)")
+STEPS = 150
+
+
+def save_model(folder: Path) -> Path:
+    """Trains the controller, and writes it to a folder."""
+    # A second thread only spins where other processes want the cores, and the model is tiny.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    model, processor = build_model(
+        hidden=64, layers=2, heads=2, vision_hidden=16, vision_layers=1, image_size=32
+    )
+    rows = [
+        action_row(encode(processor, chat), action_ids(processor, text))
+        for chat, text in _lessons()
+    ]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=8e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, STEPS)
+    model.train()
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        loss = -sequence_logps(model, processor, rows).mean() / 20
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    model.eval().save_pretrained(folder)
+    processor.save_pretrained(folder)
+    torch.set_num_threads(threads)
+    return folder
+
+
+def _lessons() -> list[tuple[tuple[Message, ...], str]]:
+    lessons = []
+    for query in QUERIES:
+        chat = opening(Task(id="t", query=query), "compact")
+        lessons += [(chat, text) for text in (READS, READS, FAILS, GUESSES)]
+        for seen in OBSERVATIONS:
+            turn = Message(role="user", text=f"Observation:\n{seen}")
+            read = (*chat, Message(role="assistant", text=READS), turn)
+            lessons += [(read, ANSWERS), (read, FAILS)]
+    return lessons
