@@ -150,6 +150,7 @@ class Workbench:
         group: int,
         commit: Callable[[list[Trajectory]], None],
         done: Callable[[int], None] = lambda n: None,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         """Solves tasks in groups; see :func:`sport.rollouts.rollout`."""
         recipe = self._recipe
@@ -169,7 +170,7 @@ class Workbench:
                     round=round,
                 )
 
-            await rollout(tasks, policy, one, group=group, commit=commit, done=done)
+            await rollout(tasks, policy, one, group=group, commit=commit, done=done, say=say)
 
     @asynccontextmanager
     async def sandbox(self) -> AsyncIterator[Sandbox]:

@@ -153,8 +153,10 @@ class Pipeline:
                 group=group,
                 commit=lambda trajectories: self.run.append(file, trajectories),
                 done=activity.advance,
+                say=activity.say,
             )
             asyncio.run(solving)
+            activity.say("")
         return activity.seconds
 
     def _dev_score(self, adapter: Path) -> float | None:

@@ -28,6 +28,7 @@ async def rollout(
     group: int,
     commit: Callable[[list[Trajectory]], None],
     done: Callable[[int], None] = lambda n: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Solves tasks in groups.
 
@@ -38,6 +39,7 @@ async def rollout(
         group: Tasks of a group.
         commit: Takes the trajectories of a finished group, in the order of its tasks.
         done: Told of trajectories that have ended, by number.
+        say: Told how the group goes, in words.
 
     Raises:
         Exception: What ``solve`` raised first; the group is abandoned, and nothing of it is
@@ -45,7 +47,7 @@ async def rollout(
     """
     for start in range(0, len(tasks), group):
         chunk = tasks[start : start + group]
-        lockstep = Lockstep(policy, len(chunk))
+        lockstep = Lockstep(policy, len(chunk), say)
 
         async def one(seat: int, task: Task, lockstep: Lockstep = lockstep) -> Trajectory:
             try:
@@ -74,9 +76,13 @@ async def _gather(coroutines: Sequence[Awaitable[Trajectory]]) -> list[Trajector
 class Lockstep:
     """A barrier before a policy: everyone still seated asks, then the policy is asked once."""
 
-    def __init__(self, policy: Policy, seats: int) -> None:
-        """Seats 0 to ``seats - 1`` are taken."""
+    def __init__(
+        self, policy: Policy, seats: int, say: Callable[[str], None] = lambda text: None
+    ) -> None:
+        """Seats 0 to ``seats - 1`` are taken; ``say`` is told of every step in words."""
         self._policy = policy
+        self._say = say
+        self._steps = 0
         self._seated = set(range(seats))
         self._asked: dict[int, tuple[Request, asyncio.Future[list[Action] | ContextFull]]] = {}
         self._sampling: set[asyncio.Task[None]] = set()
@@ -104,6 +110,8 @@ class Lockstep:
         if self._asked and self._asked.keys() == self._seated:
             batch = [self._asked[i] for i in sorted(self._asked)]
             self._asked = {}
+            self._steps += 1
+            self._say(f"step {self._steps} of {len(batch)} trajectories")
             sampling = asyncio.ensure_future(self._sample(batch))
             self._sampling.add(sampling)
             sampling.add_done_callback(self._sampling.discard)

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import typer
+from rich.markup import escape
 
 from sport.cli.guard import guarded, stdout
 
@@ -49,10 +50,16 @@ def _sandbox() -> bool:
     from sport.sandbox import probe_tier
 
     report = probe_tier()
-    good = report.tier in ("strong", "standard")
-    return _say(good, f"sandbox: {report}")
+    for layer in report.layers:
+        _say(layer.found, f"sandbox: {layer.name}: {layer.detail}{_mend(layer.mend)}")
+    good = report.tier != "none"
+    return _say(good, f"sandbox: tier {report.tier}{'' if good else ': runs will refuse to start'}")
+
+
+def _mend(text: str) -> str:
+    return f". Mend: {text}" if text else ""
 
 
 def _say(good: bool, text: str) -> bool:
-    stdout.print(f"[green]ok[/green] {text}" if good else f"[red]--[/red] {text}")
+    stdout.print("[green]ok[/green]" if good else "[red]--[/red]", escape(text), soft_wrap=True)
     return good
