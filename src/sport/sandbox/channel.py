@@ -29,6 +29,8 @@ class WorldChannel:
         self._local.setblocking(False)
         self._local.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._buffer = bytearray()
+        self._registered = False  # once a channel: registering costs more than a message
+        self._waiting: asyncio.Future[None] | None = None
         self.pid = 0
 
     async def receive(self) -> dict[str, Any]:
@@ -54,7 +56,7 @@ class WorldChannel:
                 break
             except BlockingIOError:
                 await self._readable()
-            except ConnectionError:
+            except OSError:
                 raise EOFError from None
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
@@ -67,13 +69,23 @@ class WorldChannel:
         self._buffer += data
 
     async def _readable(self) -> None:
-        ready = self._loop.create_future()
-        self._loop.add_reader(self._local, _resolve, ready)
-        try:
-            await ready
-        finally:
-            if self._local.fileno() >= 0:
-                self._loop.remove_reader(self._local)
+        if not self._registered:
+            self._loop.add_reader(self._local, self._wake)
+            self._registered = True
+        self._waiting = self._loop.create_future()
+        await self._waiting
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+            self._waiting = None
+        else:
+            self._unregister()  # nobody asked: it must not keep the loop busy
+
+    def _unregister(self) -> None:
+        if self._registered:
+            self._loop.remove_reader(self._local)
+            self._registered = False
 
     async def send(self, message: dict[str, Any]) -> None:
         """Sends a message.
@@ -104,15 +116,9 @@ class WorldChannel:
 
     def close(self) -> None:
         """Closes both ends; who waits in :meth:`receive` is to be cancelled."""
-        if self._local.fileno() >= 0:
-            self._loop.remove_reader(self._local)
+        self._unregister()
         self._local.close()
         self.remote.close()
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _close_all(content: bytes) -> None:

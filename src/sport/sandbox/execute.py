@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
+import _ast
 import errno
 import io
 import posix  # not os: the code may have patched that
 import sys
 from types import CodeType, TracebackType
-from typing import Any
+from typing import Any, cast
 
 from sport.sandbox.jsonable import to_json
 
@@ -111,14 +111,15 @@ def run_code(code: str, namespace: dict[str, Any], filename: str) -> dict[str, A
 def _compiled(code: str, filename: str) -> tuple[CodeType | None, CodeType | None]:
     """The statements, and a last expression where there is one."""
     try:
-        tree = ast.parse(code, filename)
+        parsed = compile(code, filename, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
     except (ValueError, UnicodeError) as error:  # null bytes, lone surrogates
         raise SyntaxError(str(error)) from None
+    tree = cast(_ast.Module, parsed)
     last = None
-    if tree.body and isinstance(tree.body[-1], ast.Expr):
+    if tree.body and isinstance(tree.body[-1], _ast.Expr):
         end = tree.body.pop()
-        assert isinstance(end, ast.Expr)
-        last = compile(ast.Expression(end.value), filename, "eval", dont_inherit=True)
+        assert isinstance(end, _ast.Expr)
+        last = compile(_ast.Expression(end.value), filename, "eval", dont_inherit=True)
     body = compile(tree, filename, "exec", dont_inherit=True) if tree.body else None
     return body, last
 

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROUNDS = 500
@@ -15,8 +15,7 @@ _PAUSE_S = 0.001
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(frozen=True)
-class Usage:
+class Usage(NamedTuple):
     """What one process uses.
 
     Attributes:

@@ -7,7 +7,7 @@ Calls newer than the table are refused, so a kernel update opens nothing.
 
 from __future__ import annotations
 
-import platform
+import os
 import struct
 
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -140,12 +140,12 @@ def build_filter(landlock_abi: int, machine: str | None = None) -> bytes:
 
     Args:
         landlock_abi: Version of Landlock; older ones leave more to this filter.
-        machine: As :func:`platform.machine` names it.
+        machine: As ``uname -m`` names it.
 
     Raises:
         OSError: There is no table for this machine.
     """
-    machine = machine or platform.machine()
+    machine = machine or os.uname().machine
     if machine not in ARCHITECTURES:
         raise OSError(f"no seccomp table for {machine}; known: {', '.join(ARCHITECTURES)}")
     column, audit = ARCHITECTURES[machine]

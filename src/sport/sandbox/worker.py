@@ -11,8 +11,6 @@ import builtins
 import gc
 import importlib
 import os
-import random
-import shutil
 import signal
 import socket
 import sys
@@ -50,13 +48,25 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     adopt_orphans()
     small_pages()
-    for name in config["preload"]:
-        importlib.import_module(name)
+    _preload(config["preload"])
     nursery = _Nursery(config, channel)
     nursery.channel.send({"kind": "ready", "problem": nursery.problem()})
     os.dup2(0, 2)
     _tidy()
     nursery.serve()
+
+
+def _preload(names: list[str]) -> None:
+    """Imports what candidates use most.
+
+    ``random`` would draw a new seed in every forked process; each candidate gets one anyway.
+    """
+    register = os.register_at_fork
+    os.register_at_fork = lambda **_: None
+    importlib.import_module("random")
+    os.register_at_fork = register
+    for name in ("collections", "itertools", "json", "math", "re", *names):
+        importlib.import_module(name)
 
 
 def _tidy() -> None:
@@ -139,7 +149,7 @@ class _Nursery:
         main_module = types.ModuleType("__main__")
         main_module.__dict__["__builtins__"] = own
         sys.modules["builtins"], sys.modules["__main__"] = own, main_module
-        World(self._config, self.channel, self._landlock, main_module.__dict__, random).serve()
+        World(self._config, self.channel, self._landlock, main_module.__dict__).serve()
 
     def _raise_walls(self) -> None:
         limits = self._config["limits"]
@@ -154,6 +164,8 @@ class _Nursery:
             os.kill(-1, signal.SIGKILL)
         else:
             end_descendants(os.getpid())
+        import shutil  # not before: it would be part of every fork
+
         shutil.rmtree(self._config["root"], ignore_errors=True)
         os._exit(0)
 

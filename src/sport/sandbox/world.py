@@ -4,6 +4,7 @@ winner's child is the next world.
 
 from __future__ import annotations
 
+import _thread
 import builtins
 import fcntl
 import gc
@@ -14,9 +15,7 @@ import select
 import signal
 import stat
 import sys
-import threading
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any, NoReturn
 
 from sport.sandbox.execute import fresh_output, quiet_machinery, run_code
@@ -42,7 +41,6 @@ class World:
         channel: To the host.
         landlock: The rules that every candidate is put under; ``None`` in ``unsafe_local``.
         namespace: Globals of ``__main__``.
-        random: The module, seeded for each candidate.
     """
 
     def __init__(
@@ -51,17 +49,18 @@ class World:
         channel: Channel,
         landlock: Landlock | None,
         namespace: dict[str, Any],
-        random: ModuleType,
     ) -> None:
         """A fresh world; nothing has run in it."""
+        import random  # not above: the worker has a say in how it is imported
+
         self._channel = channel
         self._landlock = landlock
         self._namespace = namespace
-        self._random = random
+        self._seed_random = random.seed
         self._raw, self._stream = fresh_output(config["output_bytes"])
         self._room = config["output_bytes"]
         self._stubs = {name: self._stub(name, text) for name, text in config["tools"].items()}
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()
         self._pid = posix.getpid()
         self._open_files: list[int] = []
         self._folder = "."
@@ -96,7 +95,7 @@ class World:
         for fd in fds:
             posix.close(fd)
         self._pid = posix.getpid()
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()
         self._hello()
         try:
             start, _ = self._channel.receive()
@@ -121,7 +120,7 @@ class World:
             _reopen(fd, start["base"], work)
         if self._folder != ".":
             posix.chdir(self._folder)
-        self._random.seed(start["seed"])
+        self._seed_random(start["seed"])
         numpy = sys.modules.get("numpy")
         if numpy is not None and "numpy.random" in sys.modules:
             numpy.random.seed(start["seed"] % 2**32)
@@ -151,7 +150,7 @@ class World:
         result["notes"] = []
         self._open_files = _regular_files()
         self._folder = _below_workspace()
-        if threading.active_count() > 1:
+        if _threads() > 1:
             result["notes"].append(_THREADS_ENDED)
             if self._fork() != 0:
                 while True:  # the child, with one thread, goes on; the host ends this process
@@ -235,6 +234,12 @@ def _copy_of_deleted(fd: int) -> int:
     while block := posix.pread(fd, 1 << 20, position):
         position += posix.write(copy, block)
     return copy
+
+
+def _threads() -> int:
+    """Number of Python's threads; whoever starts one has imported ``threading``."""
+    threading = sys.modules.get("threading")
+    return threading.active_count() if threading is not None else 1
 
 
 def _renew_pools() -> None:
