@@ -1,10 +1,13 @@
 """Recipes: what is read, and what is said of one that cannot be."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
-from sport.config import RecipeError, differences, load_recipe, parse_recipe
+from sport.config import Recipe, RecipeError, differences, load_recipe, parse_recipe
 
 
 def recipe_file(folder: Path, text: str) -> str:
@@ -110,3 +113,25 @@ def test_the_built_in_recipes_are_valid(name: str) -> None:
 def test_data_is_validated_like_a_file() -> None:
     with pytest.raises(RecipeError, match="here: rounds"):
         parse_recipe({"rounds": "many", "synthesis": {}}, "here")
+
+
+def sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A model, and all models that its fields hold."""
+    yield model
+    for field in model.model_fields.values():
+        pending = [field.annotation]
+        while pending:
+            kind = pending.pop()
+            pending.extend(get_args(kind))
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from sections(kind)
+
+
+def test_every_key_is_documented() -> None:
+    missing = [
+        f"{model.__name__}.{name}"
+        for model in sections(Recipe)
+        for name, field in model.model_fields.items()
+        if not field.description
+    ]
+    assert missing == []

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import by_heart
 import pytest
 
+import by_heart
 from sport.store import Run
 from sport.types import without_timing
 

@@ -64,6 +64,24 @@ class PolicySettings(Section):
     """Candidates that are decoded together."""
 
 
+class Sampling(Section):
+    """How the candidates of a step are sampled (paper, section 4.1)."""
+
+    temperatures: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (0.7, 1.2, 1.2, 1.2, 1.2), min_length=1
+    )
+    """One a candidate; 0 is greedy."""
+    top_p: float = Field(0.8, gt=0, le=1)
+    """Nucleus mass."""
+    max_new_tokens: int = Field(512, ge=1)
+    """Longest action, in tokens."""
+
+    @property
+    def plan(self) -> SamplingPlan:
+        """The settings as policies take them."""
+        return SamplingPlan.model_validate(self.model_dump())
+
+
 class Explore(Section):
     """How far a trajectory goes (paper, section 4.1)."""
 
@@ -110,12 +128,14 @@ class DPOStage(StepDPOConfig):
     """A stage of step-wise preference tuning (paper, section 3.4)."""
 
     kind: Literal["dpo"] = "dpo"
+    """`dpo`: learns from the preference pairs."""
 
 
 class SFTStage(SFTConfig):
     """A stage of supervised tuning on the chosen actions."""
 
     kind: Literal["sft"] = "sft"
+    """`sft`: imitates the chosen actions."""
 
 
 TuneStage = Annotated[DPOStage | SFTStage, Field(discriminator="kind")]
@@ -161,15 +181,25 @@ class Recipe(Section):
     tools: tuple[str, ...] = ("ocr", "objectlocation", "ask_search_agent", "visualizer")
     """Names of built-in tools, and own ones as `module:function`."""
     synthesis: Synthesis | None = None
+    """Where tasks come from, if not from a file."""
     policy: PolicySettings = PolicySettings()
-    sampling: SamplingPlan = SamplingPlan()
+    """The controller."""
+    sampling: Sampling = Sampling()
+    """How candidates are sampled."""
     explore: Explore = Explore()
+    """How far a trajectory goes."""
     sandbox: SandboxSettings = SandboxSettings()
+    """Bounds on model-written code."""
     verifier: VerifierSettings = VerifierSettings()
+    """Who names the best candidate."""
     pairs: PairConfig = PairConfig()
-    tune: tuple[TuneStage, ...] = (DPOStage(),)
+    """Which candidates become preference pairs."""
+    tune: tuple[TuneStage, ...] = Field((DPOStage(),), min_length=1)
+    """Stages of tuning, in order, as `[[tune]]`."""
     evaluation: Evaluation = Evaluation()
+    """What is measured."""
     images: Images = Images()
+    """How pictures enter."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from sport.assemble import Workbench, golds, greedy, make_verifier
@@ -83,15 +83,16 @@ class Pipeline:
     ) -> Path | None:
         """Tuning, stage by stage, from ``adapter``."""
         recipe = self.run.recipe
+        dev = None
         if recipe.evaluation.early_stop and self.source.dev is not None:
-            self._split(self.source.dev)
+            dev = self._split(self.source.dev)
         tuning = Tuning(
             run=self.run,
             bench=self._bench,
             progress=self.progress,
             round=round,
             stages=recipe.tune,
-            dev_score=self._dev_score if recipe.evaluation.early_stop else None,
+            dev_score=partial(self._dev_score, dev) if dev else None,
         )
         return (with_control(tuning, control) if control else tuning).start(trajectories, adapter)
 
@@ -148,7 +149,7 @@ class Pipeline:
                 tasks[done:],
                 self._bench.policy(adapter),
                 verifier,
-                plan=recipe.sampling if verifier else greedy(recipe),
+                plan=recipe.sampling.plan if verifier else greedy(recipe),
                 round=round,
                 group=group,
                 commit=lambda trajectories: self.run.append(file, trajectories),
@@ -159,12 +160,8 @@ class Pipeline:
             activity.say("")
         return activity.seconds
 
-    def _dev_score(self, adapter: Path) -> float | None:
-        """AnsAcc on the development tasks, where there are any."""
-        dev = self.source.dev
-        if dev is None:
-            return None
-        tasks = self._split(dev)
+    def _dev_score(self, tasks: Sequence[Task], adapter: Path) -> float:
+        """AnsAcc on the development tasks."""
         found: list[Trajectory] = []
         solving = self._bench.solve(
             tasks,
