@@ -26,6 +26,10 @@ def tiny() -> tuple[Any, Any]:
     )
     with torch.no_grad():
         model.get_input_embeddings().weight.mul_(8)
+        # Sharp attention, so that a wrong position or key shows.
+        for layer in model.model.language_model.layers:
+            layer.self_attn.q_proj.weight.mul_(10)
+            layer.self_attn.k_proj.weight.mul_(10)
     return model, processor
 
 

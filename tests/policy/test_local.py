@@ -115,7 +115,7 @@ def test_log_probability_is_that_of_the_tokens(biased: LocalPolicy, pictures: li
         start = len(prompt.ids)
         total = sum(float(logps[start + k - 1, t]) for k, t in enumerate(ids))
         # A text may have other tokens than those that were sampled: then their sums differ.
-        if answer.finish == "stop" and answer.logp == pytest.approx(total, abs=1e-3):
+        if answer.finish == "stop" and answer.logp == pytest.approx(total, abs=2e-4):
             lengths.append(len(ids))
     assert len(set(lengths)) >= 5
     assert max(lengths) >= 5

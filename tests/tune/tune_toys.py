@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,16 @@ from sport.types import Candidate, File, Outcome, Status, Step, Task, Trajectory
 SIZES = {"hidden": 64, "layers": 2, "heads": 2, "vision_hidden": 32, "vision_layers": 2}
 
 
-def tiny_model(seed: int = 0) -> tuple[Any, Any]:
-    """A tiny model; embeddings at their initial scale would bound its logits near 1."""
-    model, processor = build_model(seed=seed, **SIZES)
+def tiny_model() -> tuple[Any, Any]:
+    """A fresh copy of a tiny model, and its processor."""
+    model, processor = _built()
+    return copy.deepcopy(model), processor
+
+
+@lru_cache(maxsize=1)
+def _built() -> tuple[Any, Any]:
+    """Embeddings at their initial scale would bound the logits near 1; so they are enlarged."""
+    model, processor = build_model(seed=0, **SIZES)
     with torch.no_grad():
         model.get_input_embeddings().weight.mul_(15)
     return model, processor

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,3 +77,11 @@ def pad_id(processor: Any) -> int:
     tokenizer = processor.tokenizer
     found = tokenizer.pad_token_id
     return int(found if found is not None else tokenizer.eos_token_id or 0)
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Keeps back a warning about transformers that PEFT causes and that its users cannot mend."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+        yield

@@ -15,7 +15,7 @@ from torch import nn
 from sport.policy.base import ContextFull, Request
 from sport.policy.decode import Row, Stops, decode
 from sport.policy.encode import Encoded, encode
-from sport.policy.forward import base_model
+from sport.policy.forward import base_model, quiet_peft
 from sport.policy.parse import parse_action
 from sport.policy.template import check_prefix
 from sport.types import Action
@@ -167,7 +167,8 @@ def load_model(
     if adapter is not None:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(adapter))
+        with quiet_peft():
+            model = PeftModel.from_pretrained(model, str(adapter))
     return model.eval(), processor
 
 

@@ -13,7 +13,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 
-from sport.policy.forward import base_model
+from sport.policy.forward import base_model, quiet_peft
 from sport.policy.local import LocalPolicy
 from sport.tune.config import LoraSettings
 
@@ -30,7 +30,7 @@ def trainable(policy: LocalPolicy, settings: LoraSettings, seed: int) -> Iterato
     if isinstance(policy.model, PeftModel):
         model, before = policy.model, _adapter_state(policy.model)
     else:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), quiet_peft():
             torch.manual_seed(seed)
             model, before = get_peft_model(policy.model, _config(policy.model, settings)), None
     for name, parameter in model.named_parameters():
