@@ -88,6 +88,37 @@ async def test_an_open_file_writes_to_the_candidates_own_copy(sandbox: ForkSandb
     assert (a.stdout, b.stdout) == ("one two\n", "one three\n")
 
 
+async def test_temporary_files_and_lazy_pictures_carry_on(
+    sandbox: ForkSandbox, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (3, 2), "red").save(tmp_path / "a.png")
+    base = await sandbox.open(tmp_path)
+    setup = (
+        "import tempfile\nfrom PIL import Image\npicture = Image.open('a.png')\n"
+        "t = tempfile.TemporaryFile(); t.write(b'temporary'); t.seek(4)\n"
+        "gone = open('gone.txt', 'w'); files = [gone]; files.append(files); del gone, files"
+    )
+    [first] = await sandbox.run(base, [setup])
+    base = await sandbox.commit(first)
+    twice = await sandbox.run(base, ["(t.read(), picture.getpixel((0, 0)))"] * 2)
+    assert [o.value for o in twice] == ["(b'orary', (255, 0, 0))"] * 2, twice
+
+
+@pytest.mark.parametrize("tier", ["strong", "standard"])
+async def test_libraries_find_a_home(tier: str) -> None:
+    async with ForkSandbox(tier=tier) as sandbox:
+        base = await sandbox.open()
+        code = (
+            "from pathlib import Path\n(Path.home() / '.config').mkdir()\n"
+            "(Path.home() / '.config/x').write_text('x')\nopen('plot.png', 'w').write('x')"
+        )
+        [outcome] = await sandbox.run(base, [code])
+    assert outcome.status == "ok", outcome
+    assert [f.path for f in outcome.files] == ["plot.png"], "settings are no products"
+
+
 async def test_absolute_paths_stay_true(sandbox: ForkSandbox, pictures: Path) -> None:
     base = await sandbox.open(pictures)
     code = "import os\npath = os.path.abspath('image_0.png')\nprint(path)"
@@ -220,6 +251,25 @@ async def test_a_workspace_that_cannot_be_had_is_named(
 ) -> None:
     with pytest.raises(SandboxError, match="nowhere is not a folder"):
         await sandbox.open(tmp_path / "nowhere")
+
+
+async def test_two_runs_from_one_base_wait_for_each_other(sandbox: ForkSandbox) -> None:
+    base = await sandbox.open()
+    [first] = await sandbox.run(base, ["x = 1"])
+    base = await sandbox.commit(first)
+    codes = ["import time\ntime.sleep(0.2)\nx"]
+    results = await asyncio.gather(*(sandbox.run(base, codes) for _ in range(3)))
+    assert [r[0].value for r in results] == ["1"] * 3
+
+
+async def test_closing_ends_a_run_under_way() -> None:
+    sandbox = ForkSandbox()
+    base = await sandbox.open()
+    running = asyncio.create_task(sandbox.run(base, ["import time\ntime.sleep(60)"]))
+    await asyncio.sleep(0.3)
+    await sandbox.close()
+    [outcome] = await asyncio.wait_for(running, 5)
+    assert outcome.status == "died"
 
 
 async def test_a_closed_sandbox_says_so() -> None:

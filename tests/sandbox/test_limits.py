@@ -44,7 +44,7 @@ BREACHES = {
     ),
     "threads": (
         "import threading, time\nfor _ in range(20):\n"
-        "    threading.Thread(target=time.sleep, args=(60,)).start()",
+        "    threading.Thread(target=time.sleep, args=(60,)).start()\ntime.sleep(60)",
         "died",
         "more than 8 processes",
     ),

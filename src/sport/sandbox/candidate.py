@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,11 @@ from pydantic import JsonValue, ValidationError
 
 from sport.sandbox import folders, processes
 from sport.sandbox.base import Limits
-from sport.sandbox.channel import WorldChannel
 from sport.sandbox.frames import BadFrame
 from sport.sandbox.processes import Process
 from sport.sandbox.toolcalls import MOST_CALLS, ToolThreads, call_tool
 from sport.sandbox.watch import Watched, Watcher
+from sport.sandbox.worlds import World
 from sport.tools.function import Tool
 from sport.types import CodeError, FinalAnswer, Outcome, Status, ToolCall
 
@@ -27,89 +25,6 @@ _HELLO_S = 30.0
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 _ENDED = "The process ended before the code did."
 _OTHERS_ENDED = "Other processes that were still running ended with the step."
-
-
-@dataclass(eq=False)
-class World:
-    """A live world: a process, its channel and its folder.
-
-    Attributes:
-        id: Handle inside the sandbox.
-        slot: Its folder: ``work`` (``base`` once it is committed) is the workspace, and ``n``
-            holds the slots of its candidates.
-        step: How many candidates' code its state has seen.
-        channel: To its process.
-        parent: The world that it was forked from, while it is a candidate.
-        output: Block of memory that it prints to, while it runs.
-        listing: Stamps of its files before it ran.
-        process: Its process; ``None`` before the first message and after the end.
-        alone: Whether nothing can be below it: it is stopped or trusted, and was looked through.
-        children: Candidates forked from it.
-        turn: Held while candidates are forked from it.
-    """
-
-    id: str
-    slot: Path
-    step: int
-    channel: WorldChannel
-    parent: World | None = None
-    output: int = -1
-    listing: folders.Listing = field(default_factory=dict)
-    process: Process | None = None
-    alone: bool = False
-    children: dict[str, World] = field(default_factory=dict)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @property
-    def workspace(self) -> Path:
-        """The workspace, in the host."""
-        return self.slot / ("work" if self.parent is not None else "base")
-
-    async def hello(self) -> None:
-        """Waits for the first message, which tells which process it is.
-
-        Raises:
-            EOFError: It ended before.
-        """
-        try:
-            async with asyncio.timeout(_HELLO_S):
-                await self.channel.receive()
-            self.process = Process(self.channel.pid)
-        except (TimeoutError, ProcessLookupError, BadFrame):
-            raise EOFError from None
-
-    def end(self, spared: Collection[int] = ()) -> None:
-        """Kills it and all below it but ``spared``; lets go of everything but the folder."""
-        if self.process is not None:
-            if not self.alone:
-                self.process.freeze(spared)
-            self.process.kill()
-            self.process.close()
-            self.process = None
-        self.channel.close()
-        self.close_output()
-
-    def thaw(self) -> None:
-        """Lets it go on, in order to fork."""
-        if self.process is not None and self.step:
-            self.alone = False  # its code may do what it likes until it is stopped again
-            self.process.thaw()
-
-    def stop(self) -> None:
-        """Stops it; a fresh world, which has run no code, need not be stopped."""
-        if self.process is not None and self.step:
-            self.process.stop()
-
-    @property
-    def pids(self) -> list[int]:
-        """Its process, as a list of none or one."""
-        return [self.process.pid] if self.process is not None else []
-
-    def close_output(self) -> None:
-        """Lets go of the output."""
-        if self.output >= 0:
-            os.close(self.output)
-            self.output = -1
 
 
 class Follower:

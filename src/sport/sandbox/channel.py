@@ -115,7 +115,9 @@ class WorldChannel:
             raise EOFError from None
 
     def close(self) -> None:
-        """Closes both ends; who waits in :meth:`receive` is to be cancelled."""
+        """Closes both ends; whoever waits in :meth:`receive` gets :class:`EOFError`."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(EOFError())
         self._unregister()
         self._local.close()
         self.remote.close()

@@ -161,12 +161,16 @@ def size_of(root: str) -> int:
 def produced(root: str, before: Listing) -> tuple[ProducedFile, ...]:
     """The regular files that were created or changed since ``before``, by path.
 
+    Hidden ones are left out: they are caches and settings of libraries, not products.
+
     Raises:
         TooLarge: There are too many entries.
     """
     found = []
     for entry in _walk(root):
-        if stat.S_ISREG(entry.stat.st_mode) and before.get(entry.path) != _stamp(entry.stat):
+        if "/." in f"/{entry.path}" or not stat.S_ISREG(entry.stat.st_mode):
+            continue
+        if before.get(entry.path) != _stamp(entry.stat):
             file = _forced(entry.name, _FILE, entry.folder, 0o600)
             with open(file, "rb") as content:
                 digest = hashlib.file_digest(content, "sha256").hexdigest()

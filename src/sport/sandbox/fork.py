@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import itertools
 import os
-import shutil
-import socket
+import resource
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,20 +13,22 @@ from typing import Any
 
 from sport.sandbox import folders, processes
 from sport.sandbox.base import Limits, SandboxError, Snapshot
-from sport.sandbox.candidate import Follower, World
+from sport.sandbox.candidate import Follower
 from sport.sandbox.channel import WorldChannel
-from sport.sandbox.frames import pack
 from sport.sandbox.launch import Worker, start_worker
 from sport.sandbox.toolcalls import ToolThreads
 from sport.sandbox.walls import LAYERS
 from sport.sandbox.watch import Watcher
 from sport.sandbox.world import WORKSPACE_FD
+from sport.sandbox.worlds import World, ask, empty, equip, furnish, send_fd
 from sport.tools.function import Tool, as_tool
 from sport.tools.paths import read_file
 from sport.types import Outcome, derive_seed
 
 _AT_ONCE = 32
 """Candidates that one message asks for: their descriptors must fit beside it."""
+
+_DESCRIPTORS = 16_384
 
 _IN_LINE = 1 << 20
 """Bytes of a workspace that is copied without leaving the event loop."""
@@ -116,10 +116,10 @@ class ForkSandbox:
         slot = worker.root / f"w{number}"
         world = World(f"w{number}", slot, 0, WorldChannel(asyncio.get_running_loop()))
         try:
-            await asyncio.to_thread(_furnish, slot, workspace, self._limits)
+            await asyncio.to_thread(furnish, slot, workspace, self._limits)
             with world.channel.remote as remote:
                 # The nursery listens at all times: a short message never blocks for long.
-                _send_fd(worker, remote.fileno())
+                send_fd(worker, remote.fileno())
             await world.hello()
             world.alone = True
         except EOFError:
@@ -149,7 +149,20 @@ class ForkSandbox:
         if world.step >= LAYERS:
             raise SandboxError(f"a world can go {LAYERS} steps; set max_steps to 14 or less")
         async with world.turn:
-            candidates = await self._fork(world, len(codes))
+            candidates: list[World] = []
+            try:
+                await self._fork(world, len(codes), candidates)
+                outcomes = await self._follow(candidates, codes, seed)
+            except BaseException:
+                for candidate in candidates:
+                    await self._remove(candidate)
+                raise
+            world.stop()
+        return outcomes
+
+    async def _follow(
+        self, candidates: Sequence[World], codes: Sequence[str], seed: int
+    ) -> list[Outcome]:
         assert self._follower is not None
         follower = self._follower
         try:
@@ -158,13 +171,8 @@ class ForkSandbox:
                     group.create_task(follower.follow(c, code, derive_seed("run", seed, i)))
                     for i, (c, code) in enumerate(zip(candidates, codes, strict=True))
                 ]
-        except BaseException as error:
-            for candidate in candidates:
-                await self._remove(candidate)
-            if isinstance(error, BaseExceptionGroup):
-                raise error.exceptions[0] from None
-            raise
-        world.stop()
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
         return [task.result() for task in tasks]
 
     async def commit(self, outcome: Outcome) -> Snapshot:
@@ -188,7 +196,7 @@ class ForkSandbox:
         os.rename(world.slot / "work", world.slot / "base")
         os.symlink(f"/proc/self/fd/{WORKSPACE_FD}", world.slot / "work")
         folders.remove(str(base.slot / "base"))
-        _empty(world.slot / "n")
+        empty(world.slot / "n")
         return Snapshot(id=world.id, workspace=world.workspace)
 
     async def discard(self, base: Snapshot) -> None:
@@ -227,6 +235,7 @@ class ForkSandbox:
             if self._closed:
                 raise SandboxError("this sandbox is closed: make a new one")
             if self._worker is None:
+                _allow_descriptors()
                 texts = {n: f"{t.signature}\n\n{t.description}" for n, t in self._tools.items()}
                 worker = await asyncio.to_thread(
                     start_worker,
@@ -253,11 +262,10 @@ class ForkSandbox:
             raise SandboxError(f"world {id!r} is gone, or belongs to another sandbox")
         return self._worlds[id]
 
-    async def _fork(self, world: World, count: int) -> list[World]:
+    async def _fork(self, world: World, count: int, candidates: list[World]) -> None:
         """Forks candidates, each with a copy of the workspace; they wait for their code."""
         loop = asyncio.get_running_loop()
-        candidates = []
-        size = sum(stamp[1] for stamp in world.listing.values())
+        large = folders.size_of(str(world.workspace)) > _IN_LINE
         for _ in range(count):
             number = next(self._numbers)
             slot = world.slot / "n" / str(number)
@@ -266,14 +274,19 @@ class ForkSandbox:
             )
             candidates.append(candidate)
             self._worlds[candidate.id] = world.children[candidate.id] = candidate
-            if size < _IN_LINE:
-                _equip(candidate, self._limits)
-            else:
-                await asyncio.to_thread(_equip, candidate, self._limits)
+            try:
+                if large:
+                    await asyncio.to_thread(equip, candidate, self._limits)
+                else:
+                    equip(candidate, self._limits)
+            except OSError as error:
+                raise SandboxError(
+                    f"no room for a candidate's workspace: {error}; make room there, or give "
+                    "ForkSandbox another folder"
+                ) from error
         world.thaw()
         for start in range(0, count, _AT_ONCE):
-            _ask(world, candidates[start : start + _AT_ONCE])
-        return candidates
+            ask(world, candidates[start : start + _AT_ONCE])
 
     async def _remove(self, world: World) -> None:
         """Ends a world, its candidates and their folders."""
@@ -284,70 +297,14 @@ class ForkSandbox:
         if world.parent is not None:
             world.parent.children.pop(world.id, None)
         world.end(family)
-        assert self._worker is not None
-        folder = world.slot if world.parent else self._worker.root / world.id.partition(".")[0]
-        folders.remove(str(folder))
+        if self._worker is not None:  # else all folders went at once
+            whole = self._worker.root / world.id.partition(".")[0]
+            folders.remove(str(world.slot if world.parent else whole))
 
 
-def _furnish(slot: Path, workspace: Path | None, limits: Limits) -> None:
-    """The folders of a fresh world."""
-    slot.mkdir()
-    (slot / "n").mkdir()
-    os.symlink(f"/proc/self/fd/{WORKSPACE_FD}", slot / "work")
-    if workspace is None:
-        (slot / "base").mkdir()
-        return
-    try:
-        size = folders.import_folder(workspace, str(slot / "base"))
-    except (OSError, shutil.Error, folders.TooLarge) as error:
-        raise SandboxError(f"workspace {workspace} cannot be copied in: {error}") from error
-    if size > limits.disk_mb << 20:
-        raise SandboxError(
-            f"workspace {workspace} takes {size >> 20} MiB: more than disk_mb = {limits.disk_mb}"
-        )
-
-
-def _equip(candidate: World, limits: Limits) -> None:
-    """A candidate's own folders, and the block of memory that it prints to."""
-    assert candidate.parent is not None
-    os.mkdir(candidate.slot)
-    os.mkdir(candidate.slot / "n")
-    work = str(candidate.slot / "work")
-    candidate.listing = folders.copy_workspace(str(candidate.parent.workspace), work)
-    room = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    candidate.output = room
-    os.ftruncate(room, 4 * limits.output_chars)
-    _seal(room)
-
-
-def _seal(fd: int) -> None:
-    """Fixes the size of a block of memory, so that a candidate cannot fill the machine by it."""
-    seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-
-
-def _ask(world: World, candidates: Sequence[World]) -> None:
-    fds = [fd for c in candidates for fd in (c.channel.remote.fileno(), c.output)]
-    try:
-        world.channel.send_fds({}, fds)
-    except EOFError:
-        pass  # the world is dead: its candidates find their channels closed
-    finally:
-        for candidate in candidates:
-            candidate.channel.remote.close()
-
-
-def _send_fd(worker: Worker, fd: int) -> None:
-    try:
-        socket.send_fds(worker.control, [pack({})], [fd])
-    except OSError:
-        raise EOFError from None
-
-
-def _empty(folder: Path) -> None:
-    for name in os.listdir(folder):
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            folders.remove(str(path))
-        else:
-            path.unlink()
+def _allow_descriptors() -> None:
+    """Every world takes a few descriptors: a program may have as many as its hard limit says."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -142,6 +142,7 @@ def _start(
     root, lock = _folder(place)
     config = {
         "walls": tier != "unsafe_local",
+        "own_home": tier != "strong",  # there is no /workspace
         "root": str(root),
         "read_only": _distinct([*_libraries(), *_SETTINGS]),
         "devices": _DEVICES,

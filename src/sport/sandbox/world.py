@@ -62,6 +62,7 @@ class World:
         self._stubs = {name: self._stub(name, text) for name, text in config["tools"].items()}
         self._lock = _thread.allocate_lock()
         self._pid = posix.getpid()
+        self._own_home = config["own_home"]
         self._open_files: list[int] = []
         self._folder = "."
         self._fork = posix.fork
@@ -96,11 +97,15 @@ class World:
             posix.close(fd)
         self._pid = posix.getpid()
         self._lock = _thread.allocate_lock()
-        self._hello()
         try:
-            start, _ = self._channel.receive()
-        except EOFError:
-            posix._exit(0)
+            self._take_part()
+        except BaseException:
+            posix._exit(1)  # the host sees a death; our own trace is not the candidate's to see
+
+    def _take_part(self) -> None:
+        """One candidate's life: code in, result out."""
+        self._hello()
+        start, _ = self._channel.receive()
         self._enter(start)
         result = self._run(start)
         if posix.getpid() != self._pid:
@@ -114,6 +119,8 @@ class World:
         posix.dup2(folder, WORKSPACE_FD)
         posix.close(folder)
         posix.fchdir(WORKSPACE_FD)
+        if self._own_home:
+            os.environ["HOME"] = work
         if self._landlock is not None:
             self._landlock.restrict([work, start["slot"] + "/n"])
         for fd in self._open_files:
@@ -201,11 +208,15 @@ def _exception(error: dict[str, str]) -> Exception:
 def _regular_files() -> list[int]:
     """Descriptors of regular files that the code has open."""
     closed = {fd for fd, event in _POLL.poll(0) if event & select.POLLNVAL}
-    return [
-        fd
-        for fd in range(4, 256)
-        if fd not in closed and fd != WORKSPACE_FD and stat.S_ISREG(posix.fstat(fd).st_mode)
-    ]
+    opened = [fd for fd in range(4, 256) if fd not in closed and fd != WORKSPACE_FD]
+    return [fd for fd in opened if _is_regular(fd)]
+
+
+def _is_regular(fd: int) -> bool:
+    try:
+        return stat.S_ISREG(posix.fstat(fd).st_mode)
+    except OSError:
+        return False  # garbage collection may close a file at any time
 
 
 def _reopen(fd: int, base: str, work: str) -> None:
@@ -213,7 +224,10 @@ def _reopen(fd: int, base: str, work: str) -> None:
 
     After a plain fork siblings share the offset, and the file lies in the base's folder.
     """
-    path = posix.readlink(f"/proc/self/fd/{fd}")
+    try:
+        path = posix.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return  # the last reference went after the files were listed
     if path.startswith(base + "/"):
         path = work + path[len(base) :]
     flags = fcntl.fcntl(fd, fcntl.F_GETFL) & (os.O_ACCMODE | os.O_APPEND)
