@@ -77,6 +77,11 @@ class Sampling(Section):
     """Longest action, in tokens."""
 
     @property
+    def n(self) -> int:
+        """Number of candidates a step."""
+        return len(self.temperatures)
+
+    @property
     def plan(self) -> SamplingPlan:
         """The settings as policies take them."""
         return SamplingPlan.model_validate(self.model_dump())
