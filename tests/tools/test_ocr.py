@@ -112,3 +112,12 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
     for name in ("notes.png", "drawing.eps", "odd.ppm", "huge.png", "missing.png"):
         with pytest.raises(ImageError, match=name):
             ocr(tmp_path / name)
+
+
+@pytest.mark.parametrize("degrees", [-6, 6])
+def test_rows_of_a_tilted_sheet_stay_together(degrees: int, tmp_path: Path) -> None:
+    rows = (("brown tea", "5.32"), ("dried fish", "2.67"), ("ripe jam", "3.05"), ("oil", "1.94"))
+    sheet = Sheet("receipt", "", (), rows)
+    picture = render(Problem("", "", sheet, 0.0, (), (), (), 4))
+    picture.rotate(degrees, Image.Resampling.BICUBIC, expand=True).save(tmp_path / "tilted.png")
+    assert ocr(tmp_path / "tilted.png").split("\n") == [" ".join(row) for row in rows]

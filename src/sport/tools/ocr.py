@@ -108,41 +108,61 @@ def _is_text(piece: Piece) -> bool:
     return piece.score >= _SURE and (len(letters) > 1 or number)
 
 
+Slope = Callable[[float], float]
+"""The slope of lines at a height y, as a tangent."""
+
+
 def join_lines(pieces: list[Piece]) -> list[str]:
     """Joins pieces into lines: a detector splits a row of a receipt into item and price.
 
-    From left to right, a piece continues the line that it misses least, if by less than half of
-    a line's height. Where a line leads follows from the slopes of all pieces, which differ from
-    top to bottom in a picture that was not taken from straight above.
+    Where a line leads follows from its slope, which may differ from top to bottom in a picture
+    that was not taken from straight above. The edges of short words tell it badly, so of the
+    likely slopes the one is taken that leaves the fewest lines.
     """
     if not pieces:
         return []
-    slope = _slopes(pieces)
-    lines: list[list[Piece]] = []
-    for piece in sorted(pieces, key=lambda p: p.centre[0]):
-        best = min(lines, key=lambda line: _miss(line[-1], piece, slope), default=None)
-        if best is not None and _miss(best[-1], piece, slope) < 0.5:
-            best.append(piece)
-        else:
-            lines.append([piece])
+    tries = [(slope, *_chain(pieces, slope)) for slope in _slopes(pieces)]
+    slope, lines, _ = min(tries, key=lambda t: (len(t[1]), t[2]))
     starts = [line[0].centre for line in lines]
     heights = [y - slope(y) * x for x, y in starts]
     order = sorted(range(len(lines)), key=heights.__getitem__)
     return [" ".join(piece.text for piece in lines[i]) for i in order]
 
 
-def _slopes(pieces: list[Piece]) -> Callable[[float], float]:
-    """The slope of lines at a height y, as a tangent: a straight fit where pieces allow one."""
+def _slopes(pieces: list[Piece]) -> list[Slope]:
+    """Likely slopes: none, that of most pieces, and a straight fit over the height."""
     long = [p for p in pieces if p.width > 2 * p.height]
+    slopes: list[Slope] = [lambda y: 0.0]
+    if long:
+        level = median(p.slope for p in long)
+        slopes.append(lambda y: level)
     heights = np.array([p.centre[1] for p in long])
-    if len(long) < 3 or np.ptp(heights) < 3 * max(p.height for p in long):
-        level = median(p.slope for p in long) if long else 0.0
-        return lambda y: level
-    rise, base = np.polyfit(heights, [p.slope for p in long], 1, w=[p.width for p in long])
-    return lambda y: float(base + rise * y)
+    if len(long) >= 3 and np.ptp(heights) > 3 * max(p.height for p in long):
+        rise, base = np.polyfit(heights, [p.slope for p in long], 1, w=[p.width for p in long])
+        slopes.append(lambda y: float(base + rise * y))
+    return slopes
 
 
-def _miss(last: Piece, piece: Piece, slope: Callable[[float], float]) -> float:
+def _chain(pieces: list[Piece], slope: Slope) -> tuple[list[list[Piece]], float]:
+    """Lines along a slope, and the sum of what their pieces miss.
+
+    From left to right, a piece continues the line that it misses least, if by less than half of
+    a line's height.
+    """
+    lines: list[list[Piece]] = []
+    missed = 0.0
+    for piece in sorted(pieces, key=lambda p: p.centre[0]):
+        misses = [_miss(line[-1], piece, slope) for line in lines]
+        least = min(misses, default=math.inf)
+        if least < 0.5:
+            lines[misses.index(least)].append(piece)
+            missed += least
+        else:
+            lines.append([piece])
+    return lines, missed
+
+
+def _miss(last: Piece, piece: Piece, slope: Slope) -> float:
     """By how much of a line's height a piece misses the line that ends with another."""
     across = piece.centre[0] - last.centre[0]
     if across < (piece.width + last.width) / 4:
