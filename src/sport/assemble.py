@@ -69,19 +69,21 @@ def policy_name(recipe: Recipe, adapter: Path | None) -> str:
     return Path(recipe.policy.model).name + (f"+{adapter.name}" if adapter else "")
 
 
-def make_verifier(kind: str, golds: Mapping[str, Gold]) -> Verifier:
+def make_verifier(kind: str, golds: Mapping[str, Gold], accuracy: float = 1.0) -> Verifier:
     """A verifier whose every verdict is honest (D2).
 
     Args:
         kind: ``rubric``, ``random`` or ``oracle``.
         golds: The gold of the tasks, by their ids; only the oracle sees it.
+        accuracy: How often the oracle is right where there is a choice.
     """
-    from sport.verify.controls import OracleVerifier, RandomVerifier
+    from sport.verify.controls import DegradedOracle, OracleVerifier, RandomVerifier
     from sport.verify.honest import HonestVerifier
     from sport.verify.rubric import RubricVerifier
 
     if kind == "oracle":
-        return HonestVerifier(OracleVerifier(golds))
+        oracle = OracleVerifier(golds)
+        return HonestVerifier(oracle if accuracy == 1 else DegradedOracle(oracle, accuracy))
     return HonestVerifier(RandomVerifier() if kind == "random" else RubricVerifier())
 
 

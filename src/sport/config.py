@@ -23,7 +23,8 @@ from sport.tune.config import PairConfig, SFTConfig, StepDPOConfig
 BUILT_IN = Path(__file__).parent / "pocket"
 """Folder of the recipes that are shipped: ``pocket`` and ``pocket-quick``."""
 
-Control = Literal["random", "shuffled", "sft", "oracle"]
+Control = Annotated[str, Field(pattern=r"^(random|sft|shuffled(-\d+)?|oracle(-\d\d)?)$")]
+"""Name of a control; see :mod:`sport.controls`."""
 
 
 class RecipeError(ValueError):
@@ -154,7 +155,8 @@ class Evaluation(Section):
     dev: int = Field(100, ge=1)
     """Development tasks, by which tuning stops early."""
     controls: tuple[Control, ...] = ("random",)
-    """Controls of round 1: the same candidates and stages, but other labels."""
+    """Controls of round 1: the same candidates and stages, but other labels. `random`, `shuffled`
+    (`shuffled-2` is another shuffle), `sft`, `oracle`, or `oracle-80`, right 80 times in 100."""
     early_stop: bool = True
     """Whether the epoch that does best on the development tasks is kept."""
     group: int = Field(100, ge=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +14,11 @@ from sport.jsonl import append_lines, read_lines, write_whole
 from sport.progress import Activity, Progress
 from sport.store import Run
 from sport.tune.config import PairConfig
-from sport.types import PreferencePair, Trajectory, derive_seed
+from sport.types import Trajectory, derive_seed
 
 if TYPE_CHECKING:
     from sport.tune.base import Tuner
     from sport.tune.fit import Hooks
-    from sport.tune.step_dpo import Packing
 
 DevScore = Callable[[Path], float | None]
 """AnsAcc, on the development tasks, of the policy with an adapter."""
@@ -105,7 +103,6 @@ class Tuning:
                 stage.model_copy(update={"seed": seed}),
                 self.run.recipe.pairs,
                 self._hooks(index, stage, activity),
-                shuffled=seed if self.control == "shuffled" else None,
             )
             tuner.tune(trajectories, self.bench.policy(adapter), out)
 
@@ -138,50 +135,24 @@ class Tuning:
         write_whole(self.curve, "".join(kept))
 
 
-def make_tuner(
-    stage: TuneStage, pairs: PairConfig, hooks: Hooks, shuffled: int | None = None
-) -> Tuner:
-    """The tuner of a stage; with a seed in ``shuffled``, its preferences are flipped at random."""
-    from sport.tune.pairwise import PairwisePacking
+def make_tuner(stage: TuneStage, pairs: PairConfig, hooks: Hooks) -> Tuner:
+    """The tuner of a stage."""
+    from sport.tune.pairwise import PairwiseDPO
     from sport.tune.sft import SFT
-    from sport.tune.step_dpo import StepDPO
 
-    if not isinstance(stage, DPOStage):
-        return SFT(stage, hooks)
-    packing: Packing = PairwisePacking(stage.token_budget)
-    if shuffled is not None:
-        packing = Shuffled(packing, shuffled)
-    return StepDPO(packing, stage, pairs, hooks)
-
-
-class Shuffled:
-    """A packing in which chosen and rejected change places with probability one half."""
-
-    def __init__(self, packing: Packing, seed: int) -> None:
-        """Which pairs are flipped depends on ``seed`` alone."""
-        self._packing = packing
-        self._seed = seed
-        self.forwards = packing.forwards
-        self.logps = packing.logps
-
-    def units(
-        self, processor: Any, trajectories: Sequence[Trajectory], pairs: Sequence[PreferencePair]
-    ) -> list[Any]:
-        """The packing's units of the pairs, half of them flipped."""
-        rng = random.Random(self._seed)
-        shuffled = [_flipped(p) if rng.random() < 0.5 else p for p in pairs]
-        return self._packing.units(processor, trajectories, shuffled)
-
-
-def _flipped(pair: PreferencePair) -> PreferencePair:
-    return pair.model_copy(update={"chosen": pair.rejected, "rejected": pair.chosen})
+    if isinstance(stage, DPOStage):
+        return PairwiseDPO(stage, pairs, hooks)
+    return SFT(stage, hooks)
 
 
 def imitation(stages: Sequence[TuneStage]) -> TuneStage:
-    """A supervised stage with the schedule of a recipe's last stage, for the control `sft`."""
+    """The recipe's supervised stage, or one with its last stage's schedule: the control `sft`."""
     from sport.config import SFTStage
     from sport.tune.config import OptimizerSettings
 
+    for stage in stages:
+        if isinstance(stage, SFTStage):
+            return stage
     shared = stages[-1].model_dump(include=set(OptimizerSettings.model_fields))
     return SFTStage.model_validate(shared)
 

@@ -25,7 +25,7 @@ from sport.tune import (
 )
 from sport.tune.fit import rate_share
 from sport.tune.losses import dpo_loss
-from sport.types import Action, Trajectory
+from sport.types import Action, Trajectory, Verdict
 
 LORA = LoraSettings(r=8, alpha=16)
 DPO = StepDPOConfig(batch_pairs=8, epochs=4, learning_rate=1e-2, lora=LORA)
@@ -229,19 +229,37 @@ async def test_sft_learns_the_chosen_actions(policy: LocalPolicy, tmp_path: Path
 def test_sft_leaves_out_what_no_verifier_chose_and_what_failed(
     policy: LocalPolicy, tmp_path: Path
 ) -> None:
-    from sport.tune.sft import trajectory_row
+    from sport.tune.sft import trajectory_rows
 
     good, bad = candidate("a = 1"), candidate("b = 22", "error")
     told = trajectory(
         [step(0, [good], None), step(1, [good]), step(2, [bad]), step(3, [good], None)]
     )
-    row = trajectory_row(policy.processor, told)
-    assert row is not None
+    [row] = trajectory_rows(policy.processor, told)
     [(start, end)] = row.spans
     assert end == len(row.chat.ids), "nothing after the last target"
     text = policy.processor.tokenizer.decode(row.chat.ids[start:end])
     assert text == good.action.text
-    assert trajectory_row(policy.processor, trajectory([step(0, [bad])])) is None
+    assert not list(trajectory_rows(policy.processor, trajectory([step(0, [bad])])))
+
+
+def test_sft_imitates_a_new_verdict_and_not_what_went_on(
+    policy: LocalPolicy, tmp_path: Path
+) -> None:
+    """Else a control would learn what the method chose."""
+    from sport.tune.sft import trajectory_rows
+
+    first, second, last = candidate("a = 1"), candidate("b = 22"), candidate("c = 3")
+    anew = step(0, [first, second]).model_copy(
+        update={"verdict": Verdict(best=1, reason="drawn by lot")}
+    )
+    rows = trajectory_rows(policy.processor, trajectory([anew, step(1, [last])]))
+    learnt = [
+        policy.processor.tokenizer.decode(row.chat.ids[start:end])
+        for row in rows
+        for start, end in row.spans
+    ]
+    assert learnt == [second.action.text, last.action.text]
 
 
 def test_learning_rate_schedule() -> None:

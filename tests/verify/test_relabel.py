@@ -3,7 +3,7 @@ import pytest
 from sport.types import Gold, Step, Verdict
 from sport.verify import OracleVerifier, RandomVerifier, RubricVerifier
 from sport.verify.preference import prefer
-from sport.verify.relabel import relabel, verifier_accuracy
+from sport.verify.relabel import relabel, shuffle, verifier_accuracy
 
 READ = 'text = ocr(image_path="image_0.png")\nprint(text)'
 ANSWER = 'import re\nfinal_answer(3 * float(re.search(r"tea\\D*([\\d.]+)", text)[1]))'
@@ -40,6 +40,22 @@ async def test_relabelling_changes_verdicts_and_nothing_else(tea):
         assert run.verifier == "random" and run.task == before.task
         for old, new in zip(before.steps, run.steps, strict=True):
             assert (old.candidates, old.chosen) == (new.candidates, new.chosen)
+
+
+def test_shuffled_verdicts_prefer_either_action_as_often(tea):
+    one, other, best = READ, "final_answer(9)", []
+    candidates = tuple(tea.candidate(c) for c in (other, one, one, other))
+    told = Verdict(best=1, reason="r", scores=(0, 1, 1, 0), verifier="x")
+    step = Step(index=0, candidates=candidates, verdict=told, chosen=1)
+    before = tea.trajectory().model_copy(update={"steps": (step,)})
+    for seed in range(400):
+        [after] = shuffle([before], seed)
+        [new] = after.steps
+        assert new.verdict.scores is None, "scores would tell who had been best"
+        assert (new.candidates, new.chosen) == (step.candidates, step.chosen)
+        best.append(new.verdict.best)
+    assert set(best) == {0, 1, 3}, "an equal action is no other one"
+    assert 160 < best.count(1) < 240
 
 
 async def test_relabelling_shows_each_step_its_own_history(tea):

@@ -68,7 +68,7 @@ def _panel(axes: Any, rows: Sequence[Row], key: str, name: str, ink: str) -> Non
             textcoords="offset points", fontsize=9, color=ink,
         )  # fmt: skip
     for i, row in enumerate(others):
-        colour = _CONTROLS.get(row["control"] or "", _OTHER)
+        colour = _CONTROLS.get((row["control"] or "").partition("-")[0], _OTHER)
         name = label(row).partition(" · ")[2]
         offset = -0.08 - 0.07 * i
         _series(axes, [row], key, offset, color=colour, marker="D", label=name, linewidth=0)

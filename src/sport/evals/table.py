@@ -16,7 +16,7 @@ METRICS = (("ans_acc", "AnsAcc"), ("tool_acc", "ToolAcc"), ("code_exec", "CodeEx
 
 _CONTROLS = {
     "random": "random verdicts",
-    "shuffled": "shuffled pairs",
+    "shuffled": "shuffled verdicts",
     "sft": "supervised",
     "oracle": "oracle verdicts",
 }
@@ -29,7 +29,8 @@ def label(row: Row) -> str:
     """
     parts = [f"round {row['round']}"]
     if row["control"]:
-        parts.append(f"{_CONTROLS.get(row['control'], row['control'])}")
+        kind, _, number = row["control"].partition("-")
+        parts.append(" ".join(filter(None, (_CONTROLS.get(kind, kind), number))))
     if row["samples"] > 1:
         parts.append(f"best of {row['samples']} by {row['verifier']}")
     return " · ".join(parts)

@@ -1,9 +1,9 @@
 """What the warm start learns from: encoded demonstrations, and a copying curriculum.
 
-Copying a name from a query into code is what everything else hangs on, and imitation alone
-teaches it late; so short text-only rows that need nothing else are mixed in from the start. Their
-names are random pairs of words and of made-up words, so that what is learnt is to copy, not the
-names.
+Copying a name or a quantity from a query into code is what everything else hangs on, and
+imitation alone teaches it late; so short text-only rows that need nothing else are mixed in from
+the start. Their names are random pairs of words and of made-up words, so that what is learnt is to
+copy, not the names; prices stand between some of the quantities and their copies.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from sport.pocket.teacher import Demonstration, demonstrate
 from sport.pocket.tokenizer import ASSISTANT, END_OF_TURN, IMAGE, USER
 
 IGNORED = -100
+
+_COSTING = 0.5
+"""Share of the copying rows that copy a quantity: one token among many, it is learnt last."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,22 @@ def _name(rng: random.Random) -> str:
     return " ".join(_word(rng) for _ in range(rng.choice((1, 2, 2))))
 
 
+def _costing(rng: random.Random) -> tuple[str, str]:
+    """A quantity is to be copied, which single digits of prices may be taken for."""
+    x, quantity = _name(rng), rng.randint(2, 9)
+    prices = [f"{_name(rng)} {rng.randint(105, 995) / 100:.2f}" for _ in range(rng.randint(0, 3))]
+    return (
+        "\n".join([f"How much do {quantity} {x} cost?", *prices]),
+        f"import re\nprice = {number_after(x, 'text')}\nfinal_answer(round({quantity} * price, 2))",
+    )
+
+
 def _copying(rng: random.Random) -> tuple[str, str]:
+    if rng.random() < _COSTING:
+        return _costing(rng)
     x, y = _name(rng), _name(rng)
     first, second = number_after(x, "text"), number_after(y, "text")
     forms = (
-        (
-            f"How much do {(q := rng.randint(2, 9))} {x} cost?",
-            f"import re\nprice = {first}\nfinal_answer(round({q} * price, 2))",
-        ),
         (
             f"How much more does {x} cost than {y}?",
             f"import re\na = {first}\nb = {second}\nfinal_answer(round(a - b, 2))",

@@ -22,7 +22,7 @@ from sport.policy.messages import observe
 from sport.types import Action, CodeError, FinalAnswer, Outcome
 
 MAX_STEPS = 6
-_SALT = 9
+_SALT = 351
 """Decides which contexts are spoilt by what; this one spreads the faults over kinds and moves."""
 _SPOILT_TOOLS, _SPOILT_ANSWERS = 0.4, 0.35
 """Share of the contexts in which one fault dominates."""
@@ -70,8 +70,8 @@ def demonstrate(problem: Problem, rng: random.Random, clean: bool = False) -> De
         observations.append(observe(action, outcome).text)
         if fault is None and outcome.status == "error":
             done -= 1  # What an earlier fault left behind does not serve: get it again.
-        elif outcome.status == "ok" and (fault is None or fault[0] in _INVISIBLE):
-            done += 1  # An invisible fault looks like success to the one who made it.
+        elif outcome.status == "ok" and (fault is None or fault[0] == "wrong_object"):
+            done += 1  # A tool that was asked for the wrong thing answers like any other.
         previous = move
     return Demonstration(tuple(actions), tuple(observations[:-1]), faults, None)
 
@@ -147,12 +147,16 @@ def _dominant(problem: Problem, done: int) -> str | None:
     context, ideal = _context(problem, done), problem.moves[done]
     if _unit(_SALT, "spoilt", context) >= (_SPOILT_TOOLS if ideal.tool else _SPOILT_ANSWERS):
         return None
-    names = _names(ideal)
+    names = _possible(problem, done)
     return names[int(_unit(_SALT, "dominant", context) * len(names))]
 
 
-def _names(ideal: Move) -> list[str]:
-    return [n for n in _FAULTS if n not in (_ANSWER_ONLY if ideal.tool else _TOOL_ONLY)]
+def _possible(problem: Problem, done: int) -> list[str]:
+    """The faults that can befall a move when all before it went well."""
+    ideal, previous = problem.moves[done], problem.moves[done - 1] if done else None
+    names = [n for n in _FAULTS if n not in (_ANSWER_ONLY if ideal.tool else _TOOL_ONLY)]
+    made = {name: _FAULTS[name](problem, ideal, previous, random.Random(0)) for name in names}
+    return [n for n, move in made.items() if move is not None and move.code != ideal.code]
 
 
 def _draw_fault(
@@ -161,7 +165,9 @@ def _draw_fault(
     ideal, dominant = problem.moves[done], _dominant(problem, done)
     if rng.random() >= (_USUAL if dominant is None else _SPOILT):
         return None
-    name = dominant if dominant and rng.random() < _DOMINANT else rng.choice(_names(ideal))
+    name = (
+        dominant if dominant and rng.random() < _DOMINANT else rng.choice(_possible(problem, done))
+    )
     move = _FAULTS[name](problem, ideal, previous, rng)
     return (name, move) if move is not None and move.code != ideal.code else None
 
@@ -260,6 +266,26 @@ def _wrong_formula(problem: Problem, move: Move, _: Move | None, rng: random.Ran
     return None
 
 
+_CENTS = ("cost", "difference", "total", "cheaper")
+"""Kinds whose answers have decimals to lose."""
+
+
+def _cut(problem: Problem, move: Move, _: Move | None, rng: random.Random) -> Move | None:
+    if problem.kind not in _CENTS:
+        return None
+    return Move("", move.thought, move.code.replace("([\\d.]+)", "(\\d+)"))
+
+
+def _coarse(problem: Problem, move: Move, _: Move | None, rng: random.Random) -> Move | None:
+    if problem.kind not in _CENTS:
+        return None
+    return Move("", move.thought, move.code.replace(", 2))", "))"))
+
+
+def _column(problem: Problem, move: Move, _: Move | None, rng: random.Random) -> Move | None:
+    return Move("", move.thought, move.code.replace("int(row[2])", "int(row[1])"))
+
+
 _FAULTS: Mapping[str, Fault] = {
     "wrong_tool": _wrong_tool,
     "vague": _vague,
@@ -270,7 +296,9 @@ _FAULTS: Mapping[str, Fault] = {
     "wrong_object": _wrong_object,
     "wrong_row": _wrong_row,
     "wrong_formula": _wrong_formula,
+    "cut": _cut,
+    "coarse": _coarse,
+    "column": _column,
 }
-_INVISIBLE = frozenset({"wrong_object", "wrong_row", "wrong_formula"})
-_ANSWER_ONLY = frozenset({"wrong_row", "wrong_formula", "repeat"})
+_ANSWER_ONLY = frozenset({"wrong_row", "wrong_formula", "cut", "coarse", "column", "repeat"})
 _TOOL_ONLY = frozenset({"wrong_tool", "vague", "wrong_object"})

@@ -40,7 +40,7 @@ class BaseRecipe(BaseModel):
         per_picture: Demonstrations of each.
         steps: Optimizer steps.
         rows: Demonstrations a step.
-        copying: Rows of the copying curriculum, every third step until four fifths of the way.
+        copying: Rows of the copying curriculum, every second step until four fifths of the way.
         lr: Peak learning rate; linear warm-up, cosine decay.
         weight_decay: AdamW's.
         clean: Spoil nothing (to measure the headroom that was designed in).
@@ -53,7 +53,7 @@ class BaseRecipe(BaseModel):
     seed: int = 0
     problems: int = 10_000
     per_picture: int = 2
-    steps: int = 1400
+    steps: int = 1600
     rows: int = 32
     copying: int = 32
     lr: float = 2e-3
@@ -146,7 +146,7 @@ class _Trainer:
             loss, n = self._learn(next(batches), lessons)
             losses.append(loss)
             tokens += n
-            if self.step % 3 == 0 and self.step < 0.8 * r.steps:
+            if self.step % 2 == 0 and self.step < 0.8 * r.steps:
                 self._learn(self._copying(), None)
             self.step += 1
             if self.step % r.log_every == 0:

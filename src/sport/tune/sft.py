@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,16 @@ from sport.tune.adapter import trainable
 from sport.tune.base import TuningError
 from sport.tune.config import SFTConfig
 from sport.tune.fit import Figures, Hooks, fit
-from sport.tune.logps import Row, group_by_length, sequence_logps
-from sport.types import Step, Trajectory
+from sport.tune.logps import Row, action_row, group_by_length, sequence_logps
+from sport.types import Trajectory
 
 
 class SFT:
-    """Raises the probability of the chosen actions; one sequence a trajectory.
+    """Raises the probability of the chosen actions.
 
     An action is a target where a verifier chose it and it ran without error; other actions and
-    all observations are context.
+    all observations are context. A trajectory is one sequence; where verdicts were given anew, an
+    action that is now best but did not go on is a sequence of its own.
     """
 
     def __init__(self, config: SFTConfig, hooks: Hooks | None = None) -> None:
@@ -44,12 +45,11 @@ class SFT:
         Raises:
             TuningError: No action was chosen, or the loss is not a number.
         """
-        found = [trajectory_row(policy.processor, t) for t in trajectories]
-        rows = [row for row in found if row is not None]
+        rows = [row for t in trajectories for row in trajectory_rows(policy.processor, t)]
         if not rows:
             raise TuningError(
-                f"none of {len(found)} trajectories has an action that a verifier chose and that "
-                "ran without error: there is nothing to learn from"
+                f"none of {len(trajectories)} trajectories has an action that a verifier chose and "
+                "that ran without error: there is nothing to learn from"
             )
         with trainable(policy, self.config.lora, self.config.seed) as model:
             return fit(
@@ -85,23 +85,31 @@ class SFT:
         return group_by_length(lengths, [1] * len(batch), self.config.token_budget)
 
 
-def trajectory_row(processor: Any, trajectory: Trajectory) -> Row | None:
-    """A trajectory up to its last target; ``None`` if it has no target."""
-    last = max((s.index for s in trajectory.steps if _is_target(s)), default=None)
-    if last is None:
-        return None
+def trajectory_rows(processor: Any, trajectory: Trajectory) -> Iterator[Row]:
+    """The sequences of a trajectory that hold its targets: none if it has no target."""
+    along: list[int] = []
+    for step in trajectory.steps:
+        best = step.verdict.best
+        if best is None or not step.candidates[best].ok:
+            continue
+        if best == step.chosen:
+            along.append(step.index)
+        else:
+            past = encode(processor, history(trajectory.opening, trajectory.steps[: step.index]))
+            yield action_row(past, action_ids(processor, step.candidates[best].action.text))
+    if along:
+        yield _winners_row(processor, trajectory, along)
+
+
+def _winners_row(processor: Any, trajectory: Trajectory, targets: Sequence[int]) -> Row:
+    """The winners' actions up to the last target, in one sequence."""
     chat = Encoded([])
     spans = []
-    for step in trajectory.steps[: last + 1]:
+    for step in trajectory.steps[: targets[-1] + 1]:
         assert step.winner is not None
         chat = encode(processor, history(trajectory.opening, trajectory.steps[: step.index]))
         ids = action_ids(processor, step.winner.action.text)
-        if _is_target(step):
+        if step.index in targets:
             spans.append((len(chat.ids), len(chat.ids) + len(ids)))
         chat = chat.plus(ids)
     return Row(chat, tuple(spans))
-
-
-def _is_target(step: Step) -> bool:
-    chosen = step.verdict.best is not None and step.verdict.best == step.chosen
-    return chosen and step.winner is not None and step.winner.ok

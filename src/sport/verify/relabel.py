@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -34,6 +35,36 @@ async def _relabel_one(trajectory: Trajectory, verifier: Verifier, seed: int) ->
         verdict = await verifier.judge(trajectory.task.blind(), before, step.candidates, own)
         steps.append(step.model_copy(update={"verdict": verdict}))
     return trajectory.model_copy(update={"steps": tuple(steps), "verifier": verifier.name})
+
+
+def shuffle(trajectories: Iterable[Trajectory], seed: int) -> list[Trajectory]:
+    """Verdicts that tell nothing: in every second step, by lot, another action is named best.
+
+    It is one of the parsed candidates that differ from the best; so in each pair of such actions
+    either is preferred as often as the other. Scores go, since they would tell who had been best.
+    """
+    return [
+        trajectory.model_copy(
+            update={"steps": tuple(_shuffled(trajectory, step, seed) for step in trajectory.steps)}
+        )
+        for trajectory in trajectories
+    ]
+
+
+def _shuffled(trajectory: Trajectory, step: Step, seed: int) -> Step:
+    best = step.verdict.best
+    if best is None:
+        return step
+    rng = random.Random(derive_seed(seed, trajectory.round, trajectory.task.id, step.index))
+    mine = step.candidates[best].action.code
+    codes = [c.action.code for c in step.candidates]
+    others = [i for i, code in enumerate(codes) if code not in (None, mine)]
+    if others and rng.random() < 0.5:
+        best = rng.choice(others)
+    verdict = step.verdict.model_copy(
+        update={"best": best, "scores": None, "reason": "shuffled", "verifier": "shuffled"}
+    )
+    return step.model_copy(update={"verdict": verdict})
 
 
 class Agreement(Record):
