@@ -60,7 +60,7 @@ def observed(trajectory: Trajectory, step: int) -> list[str]:
     return [c.observation.text for c in trajectory.steps[step].candidates]
 
 
-async def test_every_candidate_starts_from_the_winners_world(sandbox: ForkSandbox) -> None:
+async def test_d1_every_candidate_starts_from_the_winners_world(sandbox: ForkSandbox) -> None:
     """D1: no candidate sees a sibling, and the next step has the winner's state."""
     sets = [action(f"x = {i}\nopen('f', 'a').write('{i}')\nprint(x)") for i in range(3)]
     looks = action("print(x, open('f').read())")
@@ -70,7 +70,9 @@ async def test_every_candidate_starts_from_the_winners_world(sandbox: ForkSandbo
     assert [s.chosen for s in done.steps] == [1, 0, 0]
 
 
-async def test_a_failed_verdict_goes_on_honestly_and_teaches_nothing(sandbox: ForkSandbox) -> None:
+async def test_d2_a_failed_verdict_goes_on_honestly_and_teaches_nothing(
+    sandbox: ForkSandbox,
+) -> None:
     """D2: without a verdict the first candidate that ran goes on, and no pair comes of it."""
     first = [action("1 / 0"), "no code at all", action("x = 7"), action("x = 8")]
     done = await solve(sandbox, [first, action("final_answer(x)")], None, 0)
@@ -107,7 +109,7 @@ async def test_a_step_that_leaves_no_world_ends_as_failed(sandbox: ForkSandbox) 
 
 
 @pytest.mark.parametrize("value", ["[1, 2.5]", "{'a': None}", "0", "'x'"])
-async def test_an_answer_may_be_any_json_value(sandbox: ForkSandbox, value: str) -> None:
+async def test_d7_an_answer_may_be_any_json_value(sandbox: ForkSandbox, value: str) -> None:
     """D7: an answer that is not a string is an answer."""
     done = await solve(sandbox, [action(f"final_answer({value})")])
     assert done.end == "finished"
@@ -141,7 +143,7 @@ async def test_gold_is_kept_from_verifier_and_record(sandbox: ForkSandbox) -> No
     assert done.task.gold is None
 
 
-async def test_evaluation_is_single_sample(sandbox: ForkSandbox) -> None:
+async def test_d6_evaluation_is_single_sample(sandbox: ForkSandbox) -> None:
     """D6: without a verifier there is one candidate, and nothing is chosen."""
     plan = SamplingPlan(temperatures=(0.7, 1.2))
     with pytest.raises(ValueError, match="2 candidates a step need a verifier"):

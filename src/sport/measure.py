@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sport.assemble import make_verifier
@@ -15,31 +18,61 @@ AGENT = "code"
 """The kind of agent that the loop drives: thought, code, observation (paper, section 3.1)."""
 
 
-def measure(
-    run: Run, source: Source, split: str, round: int, control: str | None, seconds: float
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Measurement:
+    """Which policy is measured on what, and how.
+
+    Attributes:
+        split: The tasks.
+        round: The round of the policy.
+        control: The control that it is of, if any.
+        samples: Candidates a step; more than one are chosen among by ``verifier`` (D6).
+        verifier: Kind of that verifier; empty for a single sample.
+    """
+
+    split: str
+    round: int
+    control: str | None = None
+    samples: int = 1
+    verifier: str = ""
+
+    def file(self, run: Run) -> Path:
+        """File of its trajectories."""
+        best = f"best-of-{self.samples}" if self.samples > 1 else None
+        return run.evaluation_file(self.round, self.split, self.control or best)
+
+    def is_of(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row of ``metrics.jsonl`` is of this measurement."""
+        keys = ("split", "round", "control", "samples")
+        return all(row[key] == getattr(self, key) for key in keys)
+
+
+def measure(run: Run, source: Source, what: Measurement, seconds: float) -> dict[str, Any]:
     """The row of an evaluation whose trajectories are in the run."""
-    tasks = run.tasks(split)
-    after = list(run.evaluation(round, split, control))
-    before = list(run.evaluation(0, split)) if round > 0 else []
+    tasks = run.tasks(what.split)
+    after = list(run.trajectories_in(what.file(run)))
+    compared = what.round > 0 and what.split in source.splits
+    before = list(run.evaluation(0, what.split)) if compared else []
     scores = [source.score(t, a) for t, a in zip(tasks, after, strict=True)]
     gain = None
     if before:
         gain = gains([source.score(t, b) for t, b in zip(tasks, before, strict=True)], scores)
     row = metric_row(
         summarise(scores, run.recipe.seed),
-        round=round,
+        round=what.round,
         benchmark=source.benchmark,
-        split=split,
+        split=what.split,
         agent=AGENT,
         policy=after[0].policy,
-        samples=1,
-        verifier="",
+        samples=what.samples,
+        verifier=what.verifier,
         seed=run.recipe.seed,
         seconds=seconds,
-        control=control,
+        control=what.control,
         gain=gain,
     )
+    if what.split in source.probes:
+        row["probe"] = source.probes[what.split]
     if before and any(task.gold is None for task in tasks):
         # Without answers, a verifier's opinion is all there is; the row says whose it is.
         judge = make_verifier("rubric", {})

@@ -8,13 +8,13 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from sport.assemble import Workbench, golds, greedy, make_verifier
-from sport.config import Control
+from sport.config import Control, TuneStage
 from sport.jsonl import StoreError
-from sport.measure import measure
+from sport.measure import Measurement, measure
 from sport.progress import Progress
 from sport.sources import Source, open_source
 from sport.store import Run
-from sport.tuning import Tuning, with_control
+from sport.tuning import Tuning, imitation
 from sport.types import Task, Trajectory
 from sport.verify.base import Verifier
 
@@ -80,9 +80,12 @@ class Pipeline:
         adapter: Path | None,
         round: int,
         control: Control | None = None,
+        stages: Sequence[TuneStage] | None = None,
     ) -> Path | None:
-        """Tuning, stage by stage, from ``adapter``."""
+        """Tuning, stage by stage, from ``adapter``; by the recipe's stages if none are given."""
         recipe = self.run.recipe
+        if stages is None:
+            stages = [imitation(recipe.tune)] if control == "sft" else recipe.tune
         dev = None
         if recipe.evaluation.early_stop and self.source.dev is not None:
             dev = self._split(self.source.dev)
@@ -91,25 +94,45 @@ class Pipeline:
             bench=self._bench,
             progress=self.progress,
             round=round,
-            stages=recipe.tune,
+            stages=stages,
+            control=control,
             dev_score=partial(self._dev_score, dev) if dev else None,
         )
-        return (with_control(tuning, control) if control else tuning).start(trajectories, adapter)
+        return tuning.start(trajectories, adapter)
 
     def evaluate(self, adapter: Path | None, round: int, control: Control | None = None) -> None:
         """Measures a policy on the splits of the source; a control on the one that counts."""
-        known = {(r["round"], r["split"], r["control"]) for r in self.run.metrics()}
         splits = self.source.splits if control is None else self.source.splits[-1:]
         for split in splits:
-            if (round, split, control) in known:
-                continue
-            file = self.run.evaluation_file(round, split, control)
-            name = f"round {round}{f' ({control})' if control else ''}: evaluating on {split}"
-            tasks = self._split(split)
-            seconds = self._solve(name, file, tasks, adapter, round, None)
-            row = measure(self.run, self.source, split, round, control, seconds)
-            self.run.add_metrics(row)
-            self.progress.say(f"{name}: {in_words(row)}")
+            self.evaluate_on(split, adapter, round, control)
+
+    def probe(self, adapter: Path | None, round: int) -> None:
+        """Measures a policy on what shows how it comes to its results."""
+        for split in self.source.probes:
+            self.evaluate_on(split, adapter, round, None)
+
+    def evaluate_on(
+        self, split: str, adapter: Path | None, round: int, control: Control | None
+    ) -> None:
+        """Measures a policy on one split, greedily and with one sample a step (D6)."""
+        name = f"round {round}{f' ({control})' if control else ''}: evaluating on {split}"
+        self._measure(name, Measurement(split, round, control), adapter)
+
+    def best_of_n(self, adapter: Path | None, round: int) -> None:
+        """Measures, on the split that counts, a policy whose samples the verifier chooses among."""
+        recipe, split = self.run.recipe, self.source.splits[-1]
+        what = Measurement(split, round, None, recipe.sampling.n, recipe.verifier.kind)
+        self._measure(f"round {round}: best of {what.samples} on {split}", what, adapter)
+
+    def _measure(self, name: str, what: Measurement, adapter: Path | None) -> None:
+        if any(what.is_of(row) for row in self.run.metrics()):
+            return
+        tasks = self._split(what.split)
+        verifier = make_verifier(what.verifier, golds(tasks)) if what.verifier else None
+        seconds = self._solve(name, what.file(self.run), tasks, adapter, what.round, verifier)
+        row = measure(self.run, self.source, what, seconds)
+        self.run.add_metrics(row)
+        self.progress.say(f"{name}: {in_words(row)}")
 
     def report(self) -> None:
         """Writes the report, prints the table, and says where to look further."""

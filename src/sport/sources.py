@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from sport.blobs import BlobStore
@@ -23,6 +23,11 @@ class Source(Protocol):
     @property
     def splits(self) -> tuple[str, ...]:
         """What is measured after each round, the one that counts last."""
+        ...
+
+    @property
+    def probes(self) -> Mapping[str, str]:
+        """Splits that show whether the picture is used, and what the picture is there."""
         ...
 
     @property
@@ -59,10 +64,11 @@ class PocketWorld:
 
     def __init__(self, recipe: Recipe, blobs: BlobStore) -> None:
         """Pictures go to ``blobs``."""
-        from sport.pocket.benchmark import PocketBenchmark
+        from sport.pocket.benchmark import PROBES, PocketBenchmark
 
         assert recipe.synthesis is not None
         self._per_round = recipe.synthesis.tasks_per_round
+        self.probes: Mapping[str, str] = PROBES
         self._seed = recipe.seed
         self._blobs = blobs
         self._benchmark: Benchmark = PocketBenchmark(
@@ -90,6 +96,7 @@ class OwnTasks:
 
     benchmark = "own"
     splits = ("held-out",)
+    probes: Mapping[str, str] = {}
     dev = None
 
     def __init__(self, recipe: Recipe, blobs: BlobStore) -> None:

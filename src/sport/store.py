@@ -176,7 +176,7 @@ class Run:
 
     def trajectories(self, round: int | None = None) -> Iterator[Trajectory]:
         """What exploring gave, in order; all rounds, or one."""
-        for trajectory in self._trajectories(self.path / "trajectories.jsonl"):
+        for trajectory in self.trajectories_in(self.path / "trajectories.jsonl"):
             if round in (None, trajectory.round):
                 yield trajectory
 
@@ -184,7 +184,13 @@ class Run:
         self, round: int, split: str = "test", control: str | None = None
     ) -> Iterator[Trajectory]:
         """The trajectories of an evaluation, in the order of the split's tasks."""
-        return self._trajectories(self.evaluation_file(round, split, control))
+        return self.trajectories_in(self.evaluation_file(round, split, control))
+
+    def trajectories_in(self, file: Path) -> Iterator[Trajectory]:
+        """The trajectories of one of the run's files, in order."""
+        context = {"blobs": self.blobs.folder}
+        for line in read_lines(file):
+            yield Trajectory.model_validate_json(line, context=context)
 
     def pairs(self, round: int | None = None) -> list[PreferencePair]:
         """The preference pairs of a round, or of all."""
@@ -317,11 +323,6 @@ class Run:
     def _records(self, file: Path, record: type[R]) -> list[R]:
         context = {"blobs": self.blobs.folder}
         return [record.model_validate_json(line, context=context) for line in read_lines(file)]
-
-    def _trajectories(self, file: Path) -> Iterator[Trajectory]:
-        context = {"blobs": self.blobs.folder}
-        for line in read_lines(file):
-            yield Trajectory.model_validate_json(line, context=context)
 
 
 def _suffix(control: str | None) -> str:

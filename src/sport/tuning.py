@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,9 +155,3 @@ def imitation(stages: Sequence[TuneStage]) -> TuneStage:
             return stage
     shared = stages[-1].model_dump(include=set(OptimizerSettings.model_fields))
     return SFTStage.model_validate(shared)
-
-
-def with_control(tuning: Tuning, control: Control) -> Tuning:
-    """The same tuning as a control."""
-    stages = [imitation(tuning.stages)] if control == "sft" else tuning.stages
-    return replace(tuning, control=control, stages=stages)

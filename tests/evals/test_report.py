@@ -149,6 +149,22 @@ def demo(tmp_path_factory):
         yield opened
 
 
+def test_the_report_shows_whether_the_picture_is_used(run):
+    tests = fill(run)
+    assert "Is the picture used?" not in write_report(run).read_text()
+    done = [single(t, 4) for t in tests]
+    row = metric_row(
+        summarise([score(t, d) for t, d in zip(tests, done, strict=True)]), round=1,
+        benchmark="pocket", split="test-blank", agent="code", policy="pocket+r1", samples=1,
+        verifier="", seed=0, seconds=1.0,
+    )  # fmt: skip
+    run.add_metrics({**row, "probe": "blank"})
+    page = write_report(run).read_text()
+    assert "Is the picture used?" in page
+    assert "<td>as it is</td>" in page and "<td>blank</td>" in page
+    assert "test-blank" not in page, "a probe is no test of the agent"
+
+
 @pytest.fixture(scope="module")
 def page(demo):
     return (demo.path / "report.html").read_text()

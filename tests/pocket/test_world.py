@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from sport.blobs import BlobStore
-from sport.pocket.benchmark import PocketBenchmark
+from sport.pocket.benchmark import AMBIGUOUS, PocketBenchmark
 from sport.pocket.grammar import (
     KINDS,
     SPLITS,
@@ -173,6 +174,19 @@ def test_a_task_carries_its_picture_and_its_gold(tmp_path: Path) -> None:
 def test_a_negative_number_of_tasks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="-1"):
         GrammarSynthesizer("train", tmp_path).synthesize(-1, seed=0)
+
+
+def test_probes_change_the_picture_and_nothing_else(tmp_path: Path) -> None:
+    benchmark = PocketBenchmark(tmp_path, dev=1, test=60)
+    plain = [t for t in benchmark.tasks("test") if t.kind in AMBIGUOUS]
+    blank, swapped = benchmark.tasks("test-blank"), benchmark.tasks("test-swapped")
+    for probe in (blank, swapped):
+        assert [(t.id, t.query, t.gold) for t in probe] == [(t.id, t.query, t.gold) for t in plain]
+    for task in blank:
+        with Image.open(task.files[0].path) as picture:
+            assert picture.size >= (320, 240) and picture.convert("L").getextrema() == (255, 255)
+    assert pictures(list(swapped)) == pictures(plain)
+    assert all(a.files != b.files for a, b in zip(swapped, plain, strict=True))
 
 
 def test_the_benchmark_is_fixed_and_its_splits_are_disjoint(tmp_path: Path) -> None:

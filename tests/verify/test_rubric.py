@@ -140,6 +140,17 @@ async def test_a_vague_look_is_better_than_a_guess_but_no_step_forward(menu):
     assert (await menu.go(READ).judge(RUBRIC, vague, "final_answer(9)")).best is None
 
 
+async def test_what_rules_without_an_answer_cannot_see_is_no_preference(menu):
+    """Cents cut off, or rounded away: observed values of the right row, by the right operation."""
+    menu.go(READ)
+    right = pick("fish stew") + "final_answer(round(3 * price, 2))"
+    cut = right.replace("([\\d.]+)", "(\\d+)")
+    coarse = right.replace(", 2))", "))")
+    assert len({right, cut, coarse}) == 3
+    scores = (await menu.judge(RUBRIC, right, cut, coarse)).scores
+    assert scores is not None and len(set(scores)) == 1
+
+
 async def test_values_in_variables_are_better_than_values_copied_by_hand(menu):
     menu.go(READ)
     copied = "final_answer(round(3 * 11.25, 2))"

@@ -44,8 +44,10 @@ def run(recipe: RecipeArgument, override: Overrides = None, out: Out = None) -> 
         from sport.controls import run_controls
         from sport.loop import improve
 
-        improve(pipeline, pipeline.run.recipe.rounds)
+        rounds = pipeline.run.recipe.rounds
+        adapter = improve(pipeline, rounds)
         run_controls(pipeline)
+        pipeline.probe(adapter, rounds)
         pipeline.report()
 
 

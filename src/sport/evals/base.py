@@ -19,6 +19,8 @@ class Score(Record):
         steps: Number of steps.
         finished: Whether the trajectory ended with an answer of its own.
         kind: Family of the task, for break-downs.
+        first_tool: Whether the first tool called is the first of the gold chain; ``None`` without
+            a gold chain.
     """
 
     answer: bool | None
@@ -27,6 +29,7 @@ class Score(Record):
     steps: int
     finished: bool = False
     kind: str = ""
+    first_tool: bool | None = None
 
 
 class Benchmark(Protocol):

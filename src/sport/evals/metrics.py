@@ -41,6 +41,7 @@ def score(task: Task, trajectory: Trajectory) -> Score:
         steps=len(trajectory.steps),
         finished=trajectory.end == "finished",
         kind=task.kind,
+        first_tool=trajectory.tools[:1] == tuple(chain[:1]) if chain else None,
     )
 
 
@@ -90,6 +91,7 @@ class Figures(Record):
         code_exec: Mean CodeExec over tasks.
         ans_acc: Share of right answers among the tasks with a gold answer.
         finished: Share of trajectories that ended with an answer of their own.
+        first_tool: Share of the tasks with a gold chain whose first tool is the chain's.
     """
 
     n: int
@@ -97,6 +99,7 @@ class Figures(Record):
     code_exec: float | None
     ans_acc: float | None
     finished: float | None
+    first_tool: float | None
 
 
 class Summary(Figures):
@@ -139,6 +142,7 @@ def _figures(scores: Sequence[Score]) -> Figures:
         code_exec=_mean([s.code_exec for s in scores]),
         ans_acc=_mean([float(s.answer) for s in scores if s.answer is not None]),
         finished=_mean([float(s.finished) for s in scores]),
+        first_tool=_mean([float(s.first_tool) for s in scores if s.first_tool is not None]),
     )
 
 

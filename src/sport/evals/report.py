@@ -21,7 +21,7 @@ from sport.evals.curve import curve_png, curve_svg
 from sport.evals.examples import Contrast, Failure, contrasts, failures
 from sport.evals.funnel import Funnel, count
 from sport.evals.metrics import score
-from sport.evals.table import METRICS, Row, change, groups, label, percent, preference
+from sport.evals.table import METRICS, Row, change, groups, label, percent, picture_use, preference
 from sport.evals.table import terminal_table as terminal_table
 from sport.types import Gold, Task, Trajectory
 from sport.verify.relabel import VerifierReport, verifier_accuracy
@@ -116,6 +116,7 @@ def write_report(run: Reportable) -> Path:
         tiers=sorted({tier for r in explored for tier in r.funnel.tier}),
         kinds=sorted({kind for row in main for kind in row["by_kind"]}),
         metrics=METRICS,
+        picture_use=picture_use(rows),
         label=label,
         percent=percent,
         change=change,

@@ -9,6 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from sport.evals.statistics import wilson
+
 Row = Mapping[str, Any]
 
 METRICS = (("ans_acc", "AnsAcc"), ("tool_acc", "ToolAcc"), ("code_exec", "CodeExec"))
@@ -39,7 +41,7 @@ def label(row: Row) -> str:
 def groups(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     """The rows by (benchmark, split); what counts most first, each in the order of rounds."""
     found: dict[tuple[str, str], list[Row]] = {}
-    for row in sorted(rows, key=_order):
+    for row in sorted((r for r in rows if not r.get("probe")), key=_order):
         found.setdefault((row["benchmark"], row["split"]), []).append(row)
     return found
 
@@ -64,6 +66,34 @@ def change(row: Row, metric: str) -> str:
     if not gain:
         return ""
     return f"{gain['diff'] * 100:+.1f} [{gain['lo'] * 100:+.1f},{gain['hi'] * 100:+.1f}]"
+
+
+def picture_use(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
+    """How often the first tool is the right one in the kinds that probes change the pictures of.
+
+    Args:
+        rows: Rows of ``metrics.jsonl``.
+
+    Returns:
+        A line a sort of picture: what the picture is, the share in per cent with its Wilson
+        interval, the number of tasks. Empty where the probes were not run.
+    """
+    probed = [r for r in rows if r.get("probe")]
+    if not probed:
+        return []
+    last = max(r["round"] for r in probed)
+    probed = [r for r in probed if r["round"] == last]
+    plain = [r for r in rows if r["round"] == last and r["split"] == "test" and not r["control"]]
+    kinds = sorted({kind for r in probed for kind in r["by_kind"]})
+    named = [("as it is", r) for r in plain] + [(r["probe"], r) for r in probed]
+    return [(name, *_first_tool(row, kinds)) for name, row in named]
+
+
+def _first_tool(row: Row, kinds: Sequence[str]) -> tuple[str, int]:
+    figures = [row["by_kind"][k] for k in kinds if k in row["by_kind"]]
+    n = sum(f["n"] for f in figures)
+    right = round(sum(f["n"] * f["first_tool"] for f in figures))
+    return percent(right / n if n else None, wilson(right, n)), n
 
 
 def preference(row: Row) -> str:

@@ -4,8 +4,8 @@ The teacher knows the ideal moves of a problem and spoils some of them, so that 
 a weak imitator with headroom *by design*. Faults are concentrated: in some contexts (a kind, a
 move, a word) one fault dominates with a probability near 0.6, elsewhere all faults together have
 about 0.15, because evenly spread noise averages out under greedy decoding. Three of the faults
-(``wrong_row``, ``wrong_formula``, ``wrong_object``) run without error and use observed values, so
-that rules that know no answer cannot see them.
+(``cut``, ``coarse``, ``column``) run without error and combine observed values of the right row by
+the right operation, so that rules that know no answer cannot see them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,143 @@
+"""Is the gain real? The whole default recipe against controls, over seeds, on the test tasks.
+
+python benchmarks/pocket_gain.py [--quick] [--out runs/gain] [--seeds 0 1 2] [--clean MODEL]
+
+Arms of one seed share the start and what it explored; only verdicts, labels or stages differ. It
+goes on where it was stopped, arm by arm. `--clean` names a controller that was trained without
+faulty demonstrations, by `sport pocket train-base --clean`: the headroom that was designed in.
+`--tables` only prints the tables of the results that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pocket_tables import tables
+from rich.console import Console
+
+from sport.assemble import golds
+from sport.config import DPOStage, load_recipe
+from sport.controls import run_control
+from sport.loop import improve
+from sport.measure import Measurement
+from sport.pipeline import Pipeline
+from sport.progress import Progress
+from sport.sources import Source
+from sport.store import Run
+from sport.verify.relabel import verifier_accuracy
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "pocket_gain.json"
+PAPER = DPOStage(learning_rate=1e-3)
+"""The paper's loss alone; its rate is the best of `pocket_sweep.py`."""
+CONTROLS = (
+    "random", "shuffled", "shuffled-2", "shuffled-3", "sft",
+    "oracle", "oracle-90", "oracle-80", "oracle-70", "oracle-60",
+)  # fmt: skip
+QUICK = ("rounds=1", "synthesis.tasks_per_round=48", "evaluation.dev=16", "evaluation.test=48")
+
+
+def main() -> None:
+    """Runs what is still owed, stores it, and prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/gain"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--clean", type=Path, default=None, metavar="MODEL")
+    parser.add_argument("--quick", action="store_true", help="one seed, few tasks, few controls")
+    parser.add_argument("--tables", action="store_true")
+    parser.add_argument("--results", type=Path, default=None)
+    options = parser.parse_args()
+    results = options.results or (options.out / "quick.json" if options.quick else RESULTS)
+    if not options.tables:
+        seeds = options.seeds[:1] if options.quick else options.seeds
+        found = [measure_seed(options.out, seed, options) for seed in seeds]
+        results.parent.mkdir(parents=True, exist_ok=True)
+        results.write_text(json.dumps(described(found, options.quick), indent=1) + "\n")
+    for title, text in tables(json.loads(results.read_text())).items():
+        print(f"\n== {title}\n{text}")
+
+
+def measure_seed(out: Path, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """All arms of one seed."""
+    size = QUICK if options.quick else ("rounds=3",)
+    recipe = load_recipe("pocket", [f"seed={seed}", "evaluation.controls=[]", *size])
+    progress = Progress(Console(highlight=False))
+    with Run.create(out / f"seed{seed}", recipe) as run:
+        pipeline = Pipeline(run, progress)
+        last = improve(pipeline, recipe.rounds)
+        pipeline.probe(last, recipe.rounds)
+        for control in ("random", "sft") if options.quick else CONTROLS:
+            run_control(pipeline, control)
+        paper = pipeline.tune(pipeline.explored(1), pipeline.start(), 1, "dpo", [PAPER])
+        pipeline.evaluate(paper, 1, "dpo")
+        pipeline.best_of_n(pipeline.start(), 0)
+        arms = measured(run, pipeline.source)
+        verifier = {k: agreement(run, k) for k in range(1, recipe.rounds + 1)}
+    overrides = {"no tools": [f"policy.adapter={last}", "tools=[]"]}
+    if options.clean:
+        overrides["clean start"] = [f"policy.model={options.clean.absolute()}"]
+    for name, changes in overrides.items():
+        sized = [x for x in size if not x.startswith("rounds")]
+        changed = [f"seed={seed}", "evaluation.controls=[]", *sized, *changes, "rounds=0"]
+        folder = out / f"seed{seed}-{name.replace(' ', '-')}"
+        with Run.create(folder, load_recipe("pocket", changed)) as run:
+            pipeline = Pipeline(run, progress)
+            pipeline.evaluate(pipeline.start(), 0)
+            arms[name] = measured(run, pipeline.source)["round 0"]
+    return {"seed": seed, "arms": arms, "verifier": verifier}
+
+
+def measured(run: Run, source: Source) -> dict[str, Any]:
+    """Figures on the test tasks of every arm, and which of them were answered right."""
+    tasks, found = run.tasks("test"), {}
+    for row in run.metrics():
+        if row["split"] == "dev":
+            continue
+        arm = row["control"] or f"round {row['round']}"
+        arm = f"best of {row['samples']}" if row["samples"] > 1 else arm
+        arm = f"{arm}, {row['probe']} picture" if row.get("probe") else arm
+        keys = ("n", "ans_acc", "ans_acc_ci", "tool_acc", "code_exec", "by_kind", "seconds")
+        found[arm] = {key: row[key] for key in keys}
+        if "probe" not in row:
+            what = Measurement(row["split"], row["round"], row["control"], row["samples"])
+            done = run.trajectories_in(what.file(run))
+            right = [source.score(t, d).answer for t, d in zip(tasks, done, strict=True)]
+            found[arm]["right"] = "".join(str(int(bool(r))) for r in right)
+    return found
+
+
+def agreement(run: Run, round: int) -> dict[str, Any]:
+    """The verifier against the oracle on what a round explored, and the round's pairs."""
+    report = verifier_accuracy(run.trajectories(round), golds(run.tasks(round=round)))
+    kinds = {kind: a.model_dump() for kind, a in report.by_kind.items()}
+    return {
+        "overall": report.overall.model_dump(),
+        "by_kind": kinds,
+        "pairs": len(run.pairs(round)),
+    }
+
+
+def described(seeds: Sequence[Mapping[str, Any]], quick: bool) -> dict[str, Any]:
+    """The results with what one must know to place them."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE
+    )
+    return {
+        "commit": commit.stdout.strip(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "load": [round(x, 1) for x in os.getloadavg()],
+        "quick": quick,
+        "recipe": load_recipe("pocket").model_dump(mode="json", include={"tune", "sampling"}),
+        "seeds": seeds,
+    }
+
+
+if __name__ == "__main__":
+    main()
