@@ -5,7 +5,8 @@ python benchmarks/pocket_gain.py [--quick] [--out runs/gain] [--seeds 0 1 2] [--
 Arms of one seed share the start and what it explored; only verdicts, labels or stages differ. It
 goes on where it was stopped, arm by arm. `--clean` names a controller that was trained without
 faulty demonstrations, by `sport pocket train-base --clean`: the headroom that was designed in.
-`--tables` only prints the tables of the results that are there.
+`--tables` measures nothing: it prints the tables of the results that are there, and writes them
+and the pictures into `docs/evidence.md`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pocket_tables import tables
+from pocket_plots import write_pictures
+from pocket_tables import tables, write_page
 from rich.console import Console
 
 from sport.assemble import golds
@@ -57,11 +59,15 @@ def main() -> None:
     results = options.results or (options.out / "quick.json" if options.quick else RESULTS)
     if not options.tables:
         seeds = options.seeds[:1] if options.quick else options.seeds
-        found = [measure_seed(options.out, seed, options) for seed in seeds]
+        by_seed = [measure_seed(options.out, seed, options) for seed in seeds]
         results.parent.mkdir(parents=True, exist_ok=True)
-        results.write_text(json.dumps(described(found, options.quick), indent=1) + "\n")
-    for title, text in tables(json.loads(results.read_text())).items():
+        results.write_text(json.dumps(described(by_seed, options.quick), indent=1) + "\n")
+    found = json.loads(results.read_text())
+    for title, text in tables(found).items():
         print(f"\n== {title}\n{text}")
+    if not options.quick:
+        write_page(found)
+        write_pictures(found)
 
 
 def measure_seed(out: Path, seed: int, options: argparse.Namespace) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from sport.evals.statistics import paired_bootstrap, wilson
+from sport.evals.statistics import Difference, paired_bootstrap, wilson
 
 Results = Mapping[str, Any]
 Line = tuple[str, ...]
+PAGE = Path(__file__).parents[1] / "docs" / "evidence.md"
 
 
 def tables(results: Results) -> dict[str, str]:
@@ -23,10 +26,29 @@ def tables(results: Results) -> dict[str, str]:
     }
 
 
+def write_page(results: Results, page: Path = PAGE) -> None:
+    """Puts the tables where the page has their marks."""
+    page.write_text(filled(page.read_text(), results))
+
+
+def filled(text: str, results: Results) -> str:
+    """A page whose tables, between ``<!-- table NAME -->`` and ``<!-- end -->``, are the results'.
+
+    Raises:
+        KeyError: The page marks a table that there is none of.
+    """
+    made = tables(results)
+    return re.sub(
+        r"(?s)(<!-- table (\w+) -->\n).*?(?=<!-- end -->)",
+        lambda mark: f"{mark[1]}{made[mark[2]]}\n",
+        text,
+    )
+
+
 def arms(results: Results) -> str:
     """AnsAcc of each arm, pooled over the seeds, and its gain over the start in every seed."""
     lines = []
-    for arm in _arms(results):
+    for arm in arm_names(results):
         if "picture" in arm:
             continue
         right = _right(results, arm)
@@ -41,14 +63,14 @@ def arms(results: Results) -> str:
 def comparisons(results: Results) -> str:
     """The default recipe against the arms that matter, paired over all tasks of all seeds."""
     pairs = [("sft", "round 1"), ("dpo", "round 1"), ("random", "round 1"), ("round 1", "oracle")]
-    known = [(a, b) for a, b in pairs if {a, b} <= set(_arms(results))]
+    known = [(a, b) for a, b in pairs if {a, b} <= set(arm_names(results))]
     lines = [(f"{b} − {a}", _difference(results, a, b), _by_seed(results, a, b)) for a, b in known]
     return _table(("difference", "points [95 %]", "seed by seed"), lines)
 
 
 def rounds(results: Results) -> str:
     """What each round adds to the one before."""
-    numbers = [a for a in _arms(results) if a.startswith("round ") and a[6:].isdigit()]
+    numbers = [a for a in arm_names(results) if a.startswith("round ") and a[6:].isdigit()]
     lines = []
     for before, after in zip(numbers, numbers[1:], strict=False):
         pairs = [str(s["verifier"][after[6:]]["pairs"]) for s in results["seeds"]]
@@ -81,7 +103,7 @@ def accuracy(results: Results) -> str:
     """The gain of round 1 by how often the verdicts are right."""
     levels = [("random", "by lot"), *((f"oracle-{n}", f"{n} %") for n in (60, 70, 80, 90))]
     levels += [("oracle", "100 %"), ("round 1", "the rubric")]
-    known = [(arm, name) for arm, name in levels if arm in _arms(results)]
+    known = [(arm, name) for arm, name in levels if arm in arm_names(results)]
     lines = [
         (name, _difference(results, "round 0", arm), _by_seed(results, "round 0", arm))
         for arm, name in known
@@ -91,7 +113,7 @@ def accuracy(results: Results) -> str:
 
 def picture(results: Results) -> str:
     """First tool right in the kinds where only the picture tells which it is."""
-    probes = [a for a in _arms(results) if a.endswith(" picture")]
+    probes = [a for a in arm_names(results) if a.endswith(" picture")]
     kinds = sorted({k for s in results["seeds"] for a in probes for k in s["arms"][a]["by_kind"]})
     lines = []
     for arm in dict.fromkeys([*(p.partition(",")[0] for p in probes), *probes]):
@@ -108,7 +130,8 @@ def picture(results: Results) -> str:
     return _table(("picture", "tasks", "first tool right, %"), lines)
 
 
-def _arms(results: Results) -> list[str]:
+def arm_names(results: Results) -> list[str]:
+    """The arms, in the order in which they were measured."""
     return list(results["seeds"][0]["arms"])
 
 
@@ -121,9 +144,15 @@ def _mean(results: Results, arm: str, key: str) -> str:
     return f"{100 * sum(values) / len(values):.1f}"
 
 
-def _difference(results: Results, before: str, after: str) -> str:
+def change(results: Results, before: str, after: str) -> Difference:
+    """AnsAcc of one arm less that of another, in points, paired over all tasks of all seeds."""
     found = paired_bootstrap(_right(results, before), _right(results, after))
-    return f"{100 * found.diff:+.1f} [{100 * found.lo:+.1f}, {100 * found.hi:+.1f}]"
+    return Difference(*(100 * x for x in found))
+
+
+def _difference(results: Results, before: str, after: str) -> str:
+    found = change(results, before, after)
+    return f"{found.diff:+.1f} [{found.lo:+.1f}, {found.hi:+.1f}]"
 
 
 def _by_seed(results: Results, before: str, after: str) -> str:
