@@ -18,6 +18,7 @@ from sport.policy.encode import Encoded, encode
 from sport.policy.forward import base_model, quiet_peft
 from sport.policy.parse import parse_action
 from sport.policy.template import check_prefix
+from sport.policy.text import TextProcessor
 from sport.types import Action
 
 _MERGE_BELOW = 200_000_000
@@ -156,20 +157,35 @@ def load_model(
     Raises:
         ValueError: A folder is not what it should be.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
     if Path(path).exists() and not (Path(path) / "config.json").is_file():
         raise ValueError(f"{path} holds no model: there is no config.json in it")
     if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():
         raise ValueError(f"{adapter} holds no PEFT adapter: there is no adapter_config.json in it")
-    processor = AutoProcessor.from_pretrained(path)
-    model: Any = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype)
+    model, processor = _load_base(path, dtype)
     if adapter is not None:
         from peft import PeftModel
 
         with quiet_peft():
             model = PeftModel.from_pretrained(model, str(adapter))
     return model.eval(), processor
+
+
+def _load_base(path: str | Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    """A vision-language model with its processor, or a text model with its tokenizer."""
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoProcessor,
+        AutoTokenizer,
+    )
+
+    config = AutoConfig.from_pretrained(path)
+    if type(config) in AutoModelForImageTextToText._model_mapping:
+        model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype)
+        return model, AutoProcessor.from_pretrained(path)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+    return model, TextProcessor(AutoTokenizer.from_pretrained(path))
 
 
 def _rows(request: Request) -> list[Row]:

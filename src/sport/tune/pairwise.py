@@ -17,8 +17,8 @@ from sport.policy.messages import history
 from sport.tune.config import PairConfig, StepDPOConfig
 from sport.tune.fit import Hooks
 from sport.tune.logps import Row, action_row, group_by_length, padded, sequence_logps
-from sport.tune.pairs import build_pairs
-from sport.tune.step_dpo import StepDPO, pair_logps
+from sport.tune.pairs import owners_of
+from sport.tune.step_dpo import StepDPO
 from sport.types import PreferencePair, Trajectory
 
 
@@ -53,6 +53,16 @@ class PairwisePacking:
         """Takes the number of tokens of a forward, padding included."""
         self._budget = token_budget
 
+    def serving(
+        self,
+        model: nn.Module,
+        processor: Any,
+        trajectories: Sequence[Trajectory],
+        pairs: Sequence[PreferencePair],
+    ) -> tuple[PairwisePacking, str | None]:
+        """This packing: it serves every model."""
+        return self, None
+
     def units(
         self, processor: Any, trajectories: Sequence[Trajectory], pairs: Sequence[PreferencePair]
     ) -> list[StepUnit]:
@@ -60,9 +70,7 @@ class PairwisePacking:
         by_step: dict[tuple[str, int, int], list[int]] = {}
         for place, pair in enumerate(pairs):
             by_step.setdefault((pair.task_id, pair.round, pair.step), []).append(place)
-        owners = {(t.task.id, t.round): t for t in trajectories}
-        if len(owners) < len(trajectories):
-            raise ValueError("a task has several trajectories in one round: tune on one of them")
+        owners = owners_of(trajectories)
         units = []
         for (task_id, round_, _), places in by_step.items():
             unit = _unit(processor, owners[task_id, round_], pairs, places)
@@ -100,33 +108,6 @@ class PairwiseDPO(StepDPO):
             hooks: Who wants to know how it goes.
         """
         super().__init__(PairwisePacking(config.token_budget), config, pairs, hooks)
-
-
-def preference_logps(
-    model: nn.Module,
-    processor: Any,
-    trajectories: Sequence[Trajectory],
-    packing: str = "pairwise",
-    pairs: PairConfig | None = None,
-    token_budget: int = 16_384,
-) -> Tensor:
-    """Summed log-probabilities of every pair's chosen and rejected action.
-
-    Args:
-        model: A transformers model, or a PEFT model around one.
-        processor: Its processor.
-        trajectories: What the pairs are built from, by :func:`sport.tune.pairs.build_pairs`.
-        packing: ``pairwise``.
-        pairs: Which pairs are built.
-        token_budget: Tokens of one forward.
-
-    Returns:
-        ``(pairs, 2)``, in nats; gradients flow where the caller has them enabled.
-    """
-    if packing != "pairwise":
-        raise ValueError(f"unknown packing {packing!r}: use 'pairwise'")
-    built, _ = build_pairs(trajectories, pairs)
-    return pair_logps(PairwisePacking(token_budget), model, processor, trajectories, built)
 
 
 def _unit(

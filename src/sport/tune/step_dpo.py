@@ -49,6 +49,16 @@ class Unit(Protocol):
 class Packing(Protocol):
     """A way to compute the candidates' log-probabilities."""
 
+    def serving(
+        self,
+        model: nn.Module,
+        processor: Any,
+        trajectories: Sequence[Trajectory],
+        pairs: Sequence[PreferencePair],
+    ) -> tuple[Packing, str | None]:
+        """This packing; or, where the model cannot be computed so, another one and why."""
+        ...
+
     def units(
         self, processor: Any, trajectories: Sequence[Trajectory], pairs: Sequence[PreferencePair]
     ) -> list[Any]:
