@@ -164,6 +164,17 @@ class Shuffled:
         self.forwards = packing.forwards
         self.logps = packing.logps
 
+    def serving(
+        self,
+        model: Any,
+        processor: Any,
+        trajectories: Sequence[Trajectory],
+        pairs: Sequence[PreferencePair],
+    ) -> tuple[Packing, str | None]:
+        """The same, over the packing that serves the model."""
+        packing, reason = self._packing.serving(model, processor, trajectories, pairs)
+        return Shuffled(packing, self._seed), reason
+
     def units(
         self, processor: Any, trajectories: Sequence[Trajectory], pairs: Sequence[PreferencePair]
     ) -> list[Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from functools import lru_cache
+import re
+from functools import cache
 from typing import Any
 
 import torch
@@ -74,7 +75,7 @@ class ImageOnlyInternProcessor(InternVLProcessor):
         self.image_token, self.video_token = "<IMG_CONTEXT>", "<video>"
         self.start_image_token, self.end_image_token = "<img>", "</img>"
         self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
-        self.multimodal_pattern = __import__("re").compile("(?P<image><IMG_CONTEXT>)|(?P<video><video>)")
+        self.multimodal_pattern = re.compile("(?P<image><IMG_CONTEXT>)|(?P<video><video>)")
 
 
 def tokenizer(*special: str) -> PreTrainedTokenizerFast:
@@ -96,7 +97,7 @@ def family(name: str) -> tuple[Any, Any]:
     return copy.deepcopy(model), processor
 
 
-@lru_cache(maxsize=None)
+@cache
 def _built(name: str) -> tuple[Any, Any]:
     torch.manual_seed(0)
     model, processor = globals()[f"_{name}"]()
@@ -104,6 +105,9 @@ def _built(name: str) -> tuple[Any, Any]:
     with torch.no_grad():
         # Sharp attention and logits, so that a wrong position or key shows.
         model.get_input_embeddings().weight.mul_(20)
+        for part, weight in model.named_parameters():
+            if "merger.mlp" in part or "merger.linear" in part or "projector" in part:
+                weight.mul_(8)
         for layer in model.get_decoder().layers:
             layer.self_attn.q_proj.weight.mul_(8)
             layer.self_attn.k_proj.weight.mul_(8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import random
 import shutil
@@ -23,6 +24,8 @@ from sport.tune.config import OptimizerSettings
 Item = TypeVar("Item")
 Figures = dict[str, float]
 
+log = logging.getLogger("sport")
+
 
 @dataclass
 class Hooks:
@@ -35,11 +38,13 @@ class Hooks:
         on_epoch: Called after every epoch with its number, from 1, and the folder of the adapter
             as it is then. It may return a score, higher is better: the best epoch's adapter is
             kept, and tuning stops after ``patience`` epochs without a better one.
+        say: Called with a sentence that a person should read; it is logged where it is left out.
     """
 
     curve: Path | None = None
     on_step: Callable[[dict[str, Any]], None] | None = None
     on_epoch: Callable[[int, Path], float | None] | None = None
+    say: Callable[[str], None] = log.warning
 
     def step(self, row: dict[str, Any]) -> None:
         """Writes a row and passes it on."""

@@ -119,41 +119,49 @@ class StepDPO:
                 f"there are no preference pairs to learn from ({fates or 'no candidates'}): "
                 "explore more tasks, or loosen [pairs]"
             )
-        units = self._packing.units(policy.processor, trajectories, pairs)
+        processor = policy.processor
         with trainable(policy, self.config.lora, self.config.seed) as model:
-            known = self._reference(model, policy.processor, units)
+            packing, reason = self._packing.serving(model, processor, trajectories, pairs)
+            if reason is not None:
+                self._hooks.say(f"trees do not serve this model, so whole sequences do: {reason}")
+            units = packing.units(processor, trajectories, pairs)
+            known = self._reference(packing, model, processor, units)
             return fit(
                 model,
                 known,
                 [len(k.unit.pairs) for k in known],
                 self.config.batch_pairs,
-                lambda batch: self._learn(model, policy.processor, batch),
+                lambda batch: self._learn(packing, model, processor, batch),
                 self.config,
                 "dpo",
                 self._hooks,
                 out,
             )
 
-    def _reference(self, model: nn.Module, processor: Any, units: list[Any]) -> list[_Known]:
+    def _reference(
+        self, packing: Packing, model: nn.Module, processor: Any, units: list[Any]
+    ) -> list[_Known]:
         """Log-probabilities under the policy that the round starts from, before any step."""
         found: dict[int, Tensor] = {}
         with torch.no_grad(), _autocast(model, self.config.bf16):
-            for group in self._packing.forwards(units):
+            for group in packing.forwards(units):
                 some = [units[i] for i in group]
-                logps = self._packing.logps(model, processor, some)
+                logps = packing.logps(model, processor, some)
                 found |= dict(zip(group, logps, strict=True))
                 self._hooks.progress(
                     {"stage": "dpo", "phase": "reference", "done": len(found), "of": len(units)}
                 )
         return [_Known(unit, found[i]) for i, unit in enumerate(units)]
 
-    def _learn(self, model: nn.Module, processor: Any, batch: list[_Known]) -> Figures:
+    def _learn(
+        self, packing: Packing, model: nn.Module, processor: Any, batch: list[_Known]
+    ) -> Figures:
         pairs = sum(len(k.unit.pairs) for k in batch)
         totals = torch.zeros(5, dtype=torch.float64)
-        for group in self._packing.forwards([k.unit for k in batch]):
+        for group in packing.forwards([k.unit for k in batch]):
             some = [batch[i] for i in group]
             with _autocast(model, self.config.bf16):
-                logps = self._packing.logps(model, processor, [k.unit for k in some])
+                logps = packing.logps(model, processor, [k.unit for k in some])
                 loss, figures = self._loss(some, logps)
             (loss / pairs).backward()
             totals += figures.double().cpu()

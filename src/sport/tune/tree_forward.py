@@ -61,7 +61,7 @@ def tree_positions(model: nn.Module, tree: Tree) -> Tensor:
 
     A chat's own positions come from the model; a node beside it follows its parent, as text does.
     """
-    core, chat = base_model(model).model, tree.chat
+    core, chat = base_model(model).base_model, tree.chat
     if not hasattr(core, "get_rope_index"):
         return tree.depths[None]
     if not chat.vision:

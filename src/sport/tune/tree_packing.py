@@ -25,7 +25,7 @@ from sport.tune.tree_attention import allow_trees
 from sport.tune.tree_forward import tree_logps
 from sport.types import PreferencePair, Trajectory
 
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 3e-2, torch.bfloat16: 3e-2}
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5, torch.float16: 3e-2, torch.bfloat16: 3e-2}
 """Largest difference of log-probabilities between trees and whole sequences, relatively, by the
 type of the weights."""
 
@@ -140,7 +140,7 @@ def why_no_trees(
         # Whatever an architecture does not take is a reason, and is told.
         except Exception as error:
             return f"{type(error).__name__}: {error}"
-    worst = float(((tree - whole).abs() / whole.abs().clamp(min=1)).max())
+    worst = float(((tree - whole).abs() / whole.abs().clamp(min=10)).max())
     allowed = TOLERANCE[base_model(model).dtype]
     if worst <= allowed:
         return None
