@@ -169,10 +169,9 @@ class Shuffled:
         model: Any,
         processor: Any,
         trajectories: Sequence[Trajectory],
-        pairs: Sequence[PreferencePair],
     ) -> tuple[Packing, str | None]:
         """The same, over the packing that serves the model."""
-        packing, reason = self._packing.serving(model, processor, trajectories, pairs)
+        packing, reason = self._packing.serving(model, processor, trajectories)
         return Shuffled(packing, self._seed), reason
 
     def units(

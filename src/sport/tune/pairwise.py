@@ -58,7 +58,6 @@ class PairwisePacking:
         model: nn.Module,
         processor: Any,
         trajectories: Sequence[Trajectory],
-        pairs: Sequence[PreferencePair],
     ) -> tuple[PairwisePacking, str | None]:
         """This packing: it serves every model."""
         return self, None

@@ -54,7 +54,6 @@ class Packing(Protocol):
         model: nn.Module,
         processor: Any,
         trajectories: Sequence[Trajectory],
-        pairs: Sequence[PreferencePair],
     ) -> tuple[Packing, str | None]:
         """This packing; or, where the model cannot be computed so, another one and why."""
         ...
@@ -121,7 +120,7 @@ class StepDPO:
             )
         processor = policy.processor
         with trainable(policy, self.config.lora, self.config.seed) as model:
-            packing, reason = self._packing.serving(model, processor, trajectories, pairs)
+            packing, reason = self._packing.serving(model, processor, trajectories)
             if reason is not None:
                 self._hooks.say(f"trees do not serve this model, so whole sequences do: {reason}")
             units = packing.units(processor, trajectories, pairs)

@@ -10,26 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from sport.policy.encode import Encoded, action_ids, encode
-from sport.policy.forward import base_model
 from sport.policy.messages import history
 from sport.policy.template import EncodingError
 from sport.tune.pairs import owners_of
 from sport.tune.pairwise import PairwisePacking
-from sport.tune.step_dpo import Packing, pair_logps
+from sport.tune.step_dpo import Packing
 from sport.tune.tree import Tree, build_tree
 from sport.tune.tree_attention import allow_trees
+from sport.tune.tree_check import why_no_trees
 from sport.tune.tree_forward import tree_logps
 from sport.types import PreferencePair, Trajectory
-
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5, torch.float16: 3e-2, torch.bfloat16: 3e-2}
-"""Largest difference of log-probabilities between trees and whole sequences, relatively, by the
-type of the weights."""
-
-_UNBOUNDED = 1 << 62
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +68,9 @@ class TreePacking:
         model: nn.Module,
         processor: Any,
         trajectories: Sequence[Trajectory],
-        pairs: Sequence[PreferencePair],
     ) -> tuple[Packing, str | None]:
         """This packing; whole sequences, and why, where they and trees differ."""
-        reason = why_no_trees(model, processor, trajectories, pairs)
+        reason = why_no_trees(model, processor, trajectories)
         return (self, None) if reason is None else (PairwisePacking(self._budget), reason)
 
     def units(
@@ -123,46 +115,6 @@ class TreePacking:
         """Summed log-probabilities of each unit's candidates, by one forward."""
         allow_trees(model)
         return tree_logps(model, [unit.tree for unit in units])
-
-
-def why_no_trees(
-    model: nn.Module,
-    processor: Any,
-    trajectories: Sequence[Trajectory],
-    pairs: Sequence[PreferencePair],
-) -> str | None:
-    """Why trees do not serve a model, found out on a small trajectory; ``None`` if they do."""
-    small, own = _small(trajectories, pairs)
-    with torch.no_grad():
-        whole = pair_logps(PairwisePacking(1), model, processor, [small], own)
-        try:
-            tree = pair_logps(TreePacking(_UNBOUNDED), model, processor, [small], own)
-        # Whatever an architecture does not take is a reason, and is told.
-        except Exception as error:
-            return f"{type(error).__name__}: {error}"
-    worst = float(((tree - whole).abs() / whole.abs().clamp(min=10)).max())
-    allowed = TOLERANCE[base_model(model).dtype]
-    if worst <= allowed:
-        return None
-    return f"log-probabilities differ by {worst:.1e} of themselves, and {allowed:.0e} is allowed"
-
-
-def _small(
-    trajectories: Sequence[Trajectory], pairs: Sequence[PreferencePair]
-) -> tuple[Trajectory, list[PreferencePair]]:
-    """The shortest trajectory that has pairs, at two steps where there is one; and its pairs."""
-    own: dict[tuple[str, int], list[PreferencePair]] = defaultdict(list)
-    for pair in pairs:
-        own[pair.task_id, pair.round].append(pair)
-
-    def cost(owner: tuple[str, int]) -> tuple[bool, int]:
-        steps = {pair.step for pair in own[owner]}
-        messages = history(owners[owner].opening, owners[owner].steps[: max(steps)])
-        return len(steps) < 2, sum(len(message.text) for message in messages)
-
-    owners = owners_of(trajectories)
-    owner = min(own, key=cost)
-    return owners[owner], own[owner]
 
 
 def _unit(
