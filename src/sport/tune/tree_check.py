@@ -38,8 +38,8 @@ def why_no_trees(
 ) -> str | None:
     """Why trees do not serve a model; ``None`` if they do.
 
-    Two steps with three candidates each, with a picture of the trajectories' where there is one, are
-    computed as a tree and as whole sequences.
+    Two steps with three candidates each, and a picture of the trajectories' where there is one,
+    are computed as a tree and as whole sequences.
     """
     rope = getattr(base_model(model).config.get_text_config(), "rope_parameters", None) or {}
     if rope.get("rope_type") in _STRETCHED:
