@@ -54,6 +54,9 @@ class OptimizerSettings(Settings):
     """Gradients are scaled down to this norm."""
     token_budget: int = Field(16_384, ge=256)
     """Tokens of one forward, padding included; a larger batch is accumulated."""
+    gradient_checkpointing: bool = False
+    """Keeps a layer's input alone and computes the layer again in the backward pass: a third more
+    time, a fraction of the memory."""
     bf16: bool = False
     """Computes in bfloat16 where it is safe; weights stay as they are."""
     patience: int = Field(1, ge=1)

@@ -24,8 +24,8 @@ _ENOUGH, _SIMILAR = 1024, 0.8
 """A forward of so many tokens is worth its overhead; rows below this share of its width are not
 added to it, since padding would be computed in vain."""
 
-_LOGITS = 1 << 26
-"""Logits that are held at once: a quarter of a gigabyte in float32."""
+_LOGITS = 1 << 24
+"""Logits that are held at once: 64 megabytes in float32."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sport.policy.encode import Encoded, action_ids, encode
 from sport.policy.forward import base_model
 from sport.policy.local import LocalPolicy
 from sport.policy.messages import history
-from sport.tune.adapter import trainable
+from sport.tune.adapter import recomputing, trainable
 from sport.tune.base import TuningError
 from sport.tune.config import SFTConfig
 from sport.tune.fit import Figures, Hooks, fit
@@ -51,7 +51,10 @@ class SFT:
                 f"none of {len(found)} trajectories has an action that a verifier chose and that "
                 "ran without error: there is nothing to learn from"
             )
-        with trainable(policy, self.config.lora, self.config.seed) as model:
+        with (
+            trainable(policy, self.config.lora, self.config.seed) as model,
+            recomputing(model, self.config.gradient_checkpointing),
+        ):
             return fit(
                 model,
                 rows,

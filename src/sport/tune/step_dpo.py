@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sport.policy.forward import base_model
 from sport.policy.local import LocalPolicy
-from sport.tune.adapter import trainable
+from sport.tune.adapter import recomputing, trainable
 from sport.tune.base import TuningError
 from sport.tune.config import PairConfig, StepDPOConfig
 from sport.tune.fit import Figures, Hooks, fit
@@ -119,7 +119,10 @@ class StepDPO:
                 "explore more tasks, or loosen [pairs]"
             )
         processor = policy.processor
-        with trainable(policy, self.config.lora, self.config.seed) as model:
+        with (
+            trainable(policy, self.config.lora, self.config.seed) as model,
+            recomputing(model, self.config.gradient_checkpointing),
+        ):
             packing, reason = self._packing.serving(model, processor, trajectories)
             if reason is not None:
                 self._hooks.say(f"trees do not serve this model, so whole sequences do: {reason}")
