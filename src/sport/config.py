@@ -134,6 +134,10 @@ class DPOStage(StepDPOConfig):
 
     kind: Literal["dpo"] = "dpo"
     """`dpo`: learns from the preference pairs."""
+    packing: Literal["tree", "pairwise"] = "tree"
+    """`tree` forwards a trajectory once, with all its candidates; `pairwise` forwards every
+    candidate behind its own copy of the history. Both give the same loss and gradients; where a
+    model cannot do the first, that is said and the second is done."""
 
 
 class SFTStage(SFTConfig):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from sport.assemble import Workbench
 from sport.config import Control, DPOStage, TuneStage
-from sport.jsonl import append_lines, read_lines, write_whole
 from sport.progress import Activity, Progress
 from sport.store import Run
 from sport.tune.config import PairConfig
@@ -99,12 +97,12 @@ class Tuning:
         out: Path,
     ) -> None:
         seed = derive_seed(self.run.recipe.seed, stage.seed, self.round, index) % 2**31
-        self._forget(index)
         with self.progress.activity(f"{self.name} by {stage.kind}") as activity:
             tuner = make_tuner(
                 stage.model_copy(update={"seed": seed}),
                 self.run.recipe.pairs,
                 self._hooks(index, stage, activity),
+                self.run.path / "cache" / "references.jsonl",
                 shuffled=seed if self.control == "shuffled" else None,
             )
             tuner.tune(trajectories, self.bench.policy(adapter), out)
@@ -115,43 +113,51 @@ class Tuning:
         def on_step(row: dict[str, Any]) -> None:
             if "phase" in row:
                 activity.say(f"{row['phase']} {row['done']}/{row['of']}")
-                return
-            append_lines(self.curve, [json.dumps({"index": index, **row})])
-            activity.say(f"step {row['step']}/{row['of']}, loss {row['loss']:.3f}")
+            else:
+                activity.say(f"step {row['step']}/{row['of']}, loss {row['loss']:.3f}")
 
         def on_epoch(epoch: int, folder: Path) -> float | None:
             assert self.dev_score is not None
             activity.say(f"epoch {epoch} is evaluated")
-            score = self.dev_score(folder)
-            row = {"index": index, "stage": stage.kind, "epoch": epoch, "dev_ans_acc": score}
-            append_lines(self.curve, [json.dumps(row)])
-            return score
+            return self.dev_score(folder)
 
         # A single epoch leaves nothing to choose from.
         watched = self.dev_score is not None and stage.epochs > 1
-        return Hooks(on_step=on_step, on_epoch=on_epoch if watched else None)
-
-    def _forget(self, index: int) -> None:
-        """Drops what an interrupted tuning wrote of this stage."""
-        rows = [json.loads(line) for line in read_lines(self.curve)]
-        kept = [json.dumps(row) + "\n" for row in rows if row["index"] < index]
-        write_whole(self.curve, "".join(kept))
+        return Hooks(
+            curve=self.curve,
+            label={"index": index},
+            on_step=on_step,
+            on_epoch=on_epoch if watched else None,
+            say=lambda text: self.progress.say(f"{self.name}: {text}"),
+        )
 
 
 def make_tuner(
-    stage: TuneStage, pairs: PairConfig, hooks: Hooks, shuffled: int | None = None
+    stage: TuneStage,
+    pairs: PairConfig,
+    hooks: Hooks,
+    cache: Path | None = None,
+    shuffled: int | None = None,
 ) -> Tuner:
-    """The tuner of a stage; with a seed in ``shuffled``, its preferences are flipped at random."""
-    from sport.tune.pairwise import PairwisePacking
+    """The tuner of a stage.
+
+    Args:
+        stage: Its settings.
+        pairs: Which pairs are built.
+        hooks: Who wants to know how it goes.
+        cache: File in which the reference's log-probabilities are kept.
+        shuffled: A seed by which the preferences are flipped at random.
+    """
+    from sport.tune.packing import make_packing
     from sport.tune.sft import SFT
     from sport.tune.step_dpo import StepDPO
 
     if not isinstance(stage, DPOStage):
         return SFT(stage, hooks)
-    packing: Packing = PairwisePacking(stage.token_budget)
+    packing = make_packing(stage.packing, stage.token_budget)
     if shuffled is not None:
         packing = Shuffled(packing, shuffled)
-    return StepDPO(packing, stage, pairs, hooks)
+    return StepDPO(packing, stage, pairs, hooks, cache)
 
 
 class Shuffled:

@@ -28,7 +28,7 @@ def trainable(policy: LocalPolicy, settings: LoraSettings, seed: int) -> Iterato
     """
     flags = {p: p.requires_grad for p in policy.model.parameters()}
     if isinstance(policy.model, PeftModel):
-        model, before = policy.model, _adapter_state(policy.model)
+        model, before = policy.model, adapter_state(policy.model)
     else:
         with torch.random.fork_rng(), quiet_peft():
             torch.manual_seed(seed)
@@ -85,7 +85,8 @@ def load_adapter_state(model: PeftModel, state: dict[str, Tensor]) -> None:
                 parameter.copy_(state[name])
 
 
-def _adapter_state(model: PeftModel) -> dict[str, Tensor]:
+def adapter_state(model: PeftModel) -> dict[str, Tensor]:
+    """A copy of the adapter's weights."""
     return {n: p.detach().clone() for n, p in model.named_parameters() if _is_adapter(n)}
 
 

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sport.policy.encode import Encoded
 from sport.policy.forward import base_model, collate, hidden_states, logits_of, pad_id
+from sport.tune.reference import content_digest
 
 PAD_MULTIPLE = 32
 """Lengths are rounded up to this: equal shapes are reused by allocators and kernels."""
@@ -49,6 +50,11 @@ class Row:
     def targets(self) -> int:
         """Number of target tokens."""
         return sum(end - start for start, end in self.spans)
+
+    def digest(self) -> str:
+        """Digest of all that the log-probabilities depend on, but for the model."""
+        spans = torch.tensor(self.spans)
+        return content_digest(torch.tensor(self.chat.ids), spans, self.chat.vision)
 
 
 def action_row(history: Encoded, ids: Sequence[int]) -> Row:

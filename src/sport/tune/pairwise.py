@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from sport.policy.encode import action_ids, encode
 from sport.policy.messages import history
+from sport.tune.checkpoint import identity_of
 from sport.tune.config import PairConfig, StepDPOConfig
 from sport.tune.fit import Hooks
 from sport.tune.logps import Row, action_row, group_by_length, padded, sequence_logps
@@ -39,6 +41,10 @@ class StepUnit:
     def tokens(self) -> int:
         """Number of tokens that a forward sees, padding left out."""
         return sum(r.length for r in self.rows)
+
+    def digest(self) -> str:
+        """Digest of the rows, their pictures and their targets."""
+        return identity_of([row.digest() for row in self.rows])
 
     @property
     def area(self) -> int:
@@ -98,15 +104,10 @@ class PairwiseDPO(StepDPO):
         config: StepDPOConfig,
         pairs: PairConfig | None = None,
         hooks: Hooks | None = None,
+        cache: Path | None = None,
     ) -> None:
-        """Takes the settings.
-
-        Args:
-            config: Of the loss and the optimizer.
-            pairs: Which pairs are built.
-            hooks: Who wants to know how it goes.
-        """
-        super().__init__(PairwisePacking(config.token_budget), config, pairs, hooks)
+        """Takes the settings; see :class:`sport.tune.step_dpo.StepDPO`."""
+        super().__init__(PairwisePacking(config.token_budget), config, pairs, hooks, cache)
 
 
 def _unit(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sport.tune.config import PairConfig, StepDPOConfig
 from sport.tune.fit import Hooks
 from sport.tune.step_dpo import StepDPO
@@ -20,12 +22,7 @@ class TreeDPO(StepDPO):
         config: StepDPOConfig,
         pairs: PairConfig | None = None,
         hooks: Hooks | None = None,
+        cache: Path | None = None,
     ) -> None:
-        """Takes the settings.
-
-        Args:
-            config: Of the loss and the optimizer.
-            pairs: Which pairs are built.
-            hooks: Who wants to know how it goes.
-        """
-        super().__init__(TreePacking(config.token_budget), config, pairs, hooks)
+        """Takes the settings; see :class:`sport.tune.step_dpo.StepDPO`."""
+        super().__init__(TreePacking(config.token_budget), config, pairs, hooks, cache)

@@ -17,6 +17,7 @@ from sport.policy.messages import history
 from sport.policy.template import EncodingError
 from sport.tune.pairs import owners_of
 from sport.tune.pairwise import PairwisePacking
+from sport.tune.reference import content_digest
 from sport.tune.step_dpo import Packing
 from sport.tune.tree import Tree, build_tree
 from sport.tune.tree_attention import allow_trees
@@ -48,6 +49,11 @@ class TreeUnit:
     def tokens(self) -> int:
         """Number of tokens that a forward sees."""
         return len(self.tree)
+
+    def digest(self) -> str:
+        """Digest of the tree, its pictures and its targets."""
+        tree = self.tree
+        return content_digest(tree.ids, tree.ends, tree.chat.vision, *tree.paths)
 
 
 class TreePacking:
@@ -99,22 +105,26 @@ class TreePacking:
 
     def forwards(self, units: Sequence[TreeUnit]) -> list[list[int]]:
         """Groups of units within the budget, the largest first."""
-        groups: list[list[int]] = []
-        room: list[int] = []
-        for index in sorted(range(len(units)), key=lambda i: -units[i].tokens):
-            size = units[index].tokens
-            at = next((g for g, left in enumerate(room) if left >= size), len(groups))
-            if at == len(groups):
-                groups.append([])
-                room.append(self._budget)
-            groups[at].append(index)
-            room[at] -= size
-        return groups
+        return first_fit([unit.tokens for unit in units], self._budget)
 
     def logps(self, model: nn.Module, processor: Any, units: Sequence[TreeUnit]) -> list[Tensor]:
         """Summed log-probabilities of each unit's candidates, by one forward."""
         allow_trees(model)
         return tree_logps(model, [unit.tree for unit in units])
+
+
+def first_fit(sizes: Sequence[int], budget: int) -> list[list[int]]:
+    """Groups of indices within a budget, the largest first; what exceeds it alone is alone."""
+    groups: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        at = next((g for g, left in enumerate(room) if left >= sizes[index]), len(groups))
+        if at == len(groups):
+            groups.append([])
+            room.append(budget)
+        groups[at].append(index)
+        room[at] -= sizes[index]
+    return groups
 
 
 def _unit(
