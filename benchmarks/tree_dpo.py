@@ -118,9 +118,9 @@ def ratios_of(rows: dict[str, Row]) -> Row:
     ``*_is_bound`` tells that the other one was stopped, so that the ratio is a lower bound.
     """
     tree, trl = rows["tree"], [rows[arm] for arm in rows if arm in TRL]
-    # A stopped run bounds from below; one that finished sooner is the best all the same.
-    fastest = min(trl, key=lambda r: r["cpu_s"])
+    # Where one setting finished, those that were stopped took longer.
     finished = [r for r in trl if r["finished"]]
+    fastest = min(finished or trl, key=lambda r: r["cpu_s"])
     leanest = min(finished or trl, key=lambda r: r["grown_mb"])
     leanest_tree = min((rows[a] for a in ("tree", "tree-gc")), key=lambda r: r["grown_mb"])
     pairwise, tokens = rows["pairwise"], _pair_tokens(rows)
