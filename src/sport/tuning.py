@@ -66,7 +66,7 @@ class Tuning:
         out = self.run.adapter_folder(self.round, self.control)
         if out.is_dir():
             return out
-        stages = self._stages(trajectories)
+        stages = self._stages(trajectories, adapter)
         for index, stage in enumerate(stages):
             last = index == len(stages) - 1
             folder = out if last else out.with_name(f"{out.name}.stage{index + 1}")
@@ -75,14 +75,16 @@ class Tuning:
             adapter = folder
         return adapter
 
-    def _stages(self, trajectories: Sequence[Trajectory]) -> list[TuneStage]:
+    def _stages(self, trajectories: Sequence[Trajectory], adapter: Path | None) -> list[TuneStage]:
+        from sport.tune.pair_report import in_words, pair_report
         from sport.tune.pairs import build_pairs
 
         pairs, reasons = build_pairs(trajectories, self.run.recipe.pairs)
+        processor = self.bench.policy(adapter).processor
+        report = pair_report(processor, trajectories, pairs, reasons)
         if self.control is None:
-            self.run.write_pairs(self.round, pairs)
-        fates = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
-        self.progress.say(f"{self.name}: {len(pairs)} preference pairs ({fates or 'no choices'})")
+            self.run.write_pairs(self.round, pairs, report)
+        self.progress.say(f"{self.name}: {in_words(report)}")
         if pairs:
             return list(self.stages)
         self.progress.say(f"{self.name}: without pairs there is no preference to learn")

@@ -7,10 +7,16 @@ import pytest
 from families import family
 from PIL import Image
 from tune_toys import branching_world
+from typer.testing import CliRunner
 
+from sport.cli import app
+from sport.config import parse_recipe
+from sport.policy.encode import action_ids
 from sport.policy.messages import history
+from sport.store import Run
 from sport.tune import build_pairs
 from sport.tune.export import FORMATS, export
+from sport.tune.pair_report import in_words, pair_report
 
 
 def written(tmp_path: Path, kind: Any) -> tuple[Path, list[Any], list[Any]]:
@@ -116,3 +122,52 @@ def test_trl_trains_on_the_export(tmp_path: Path) -> None:
     assert losses[0] == pytest.approx(0.6931, abs=1e-3)
     assert losses[1] != losses[0]
     assert min(pixels) >= 2, "pictures reach the forward pass"
+
+
+def test_a_run_is_exported_from_the_command_line(tmp_path: Path) -> None:
+    run, count = a_run(tmp_path)
+    done = CliRunner().invoke(app, ["export", str(run), "--format", "trl"])
+    assert done.exit_code == 0, done.output
+    assert f"{count} preference pairs" in done.output
+    assert (run / "export" / "trl" / "train.parquet").is_file()
+
+
+def test_export_without_a_wish_says_what_to_give(tmp_path: Path) -> None:
+    run, _ = a_run(tmp_path)
+    done = CliRunner().invoke(app, ["export", str(run)])
+    assert done.exit_code != 0
+    assert "--merged" in done.output
+
+
+def a_run(tmp_path: Path) -> tuple[Path, int]:
+    """A run's folder after tuning, as exporting sees it."""
+    recipe = parse_recipe({"synthesis": {}}, "here")
+    with Run.create(tmp_path / "run", recipe) as run:
+        told = [
+            t.model_copy(update={"round": 1})
+            for t in branching_world(run.blobs.folder, images=True)
+        ]
+        pairs, reasons = build_pairs(told)
+        run.append(run.path / "trajectories.jsonl", told)
+        run.write_pairs(1, pairs, {"pairs": len(pairs), "reasons": reasons})
+    return run.path, len(pairs)
+
+
+def test_a_report_tells_fates_lengths_and_overlap(tmp_path: Path) -> None:
+    told = branching_world(tmp_path, images=True)
+    _, processor = family("llava")
+    pairs, reasons = build_pairs(told)
+    report = pair_report(processor, told, pairs, reasons)
+    assert report["reasons"] == reasons
+    assert report["pairs"] == len(pairs)
+    lengths = [
+        len(action_ids(processor, t.steps[p.step].candidates[p.chosen].action.text))
+        for p in pairs
+        for t in told
+        if t.task.id == p.task_id
+    ]
+    assert report["chosen"]["max"] == max(lengths)
+    assert report["chosen"]["mean"] == pytest.approx(sum(lengths) / len(lengths), abs=1e-3)
+    assert 0 < report["overlap"]["mean"] < report["overlap"]["max"] < 1
+    assert f"{len(pairs)} preference pairs" in in_words(report)
+    assert pair_report(processor, [], [], reasons)["pairs"] == 0
