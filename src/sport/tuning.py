@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ class Tuning:
         stages: What is done, in order.
         control: The control that it is for, if any.
         dev_score: By what the best epoch is kept; ``None`` keeps the last.
+        tracker: Name of a tracker of Accelerate that gets every step's figures.
     """
 
     run: Run
@@ -45,6 +47,7 @@ class Tuning:
     stages: Sequence[TuneStage]
     control: Control | None = None
     dev_score: DevScore | None = None
+    tracker: str | None = None
 
     @property
     def name(self) -> str:
@@ -99,20 +102,42 @@ class Tuning:
         out: Path,
     ) -> None:
         seed = derive_seed(self.run.recipe.seed, stage.seed, self.round, index) % 2**31
-        with self.progress.activity(f"{self.name} by {stage.kind}") as activity:
+        with (
+            self.progress.activity(f"{self.name} by {stage.kind}") as activity,
+            self._tracking(stage) as track,
+        ):
             tuner = make_tuner(
                 stage.model_copy(update={"seed": seed}),
                 self.run.recipe.pairs,
-                self._hooks(index, stage, activity),
+                self._hooks(index, stage, activity, track),
                 self.run.path / "cache" / "references.jsonl",
                 shuffled=seed if self.control == "shuffled" else None,
             )
             tuner.tune(trajectories, self.bench.policy(adapter), out)
 
-    def _hooks(self, index: int, stage: TuneStage, activity: Activity) -> Hooks:
+    @contextmanager
+    def _tracking(self, stage: TuneStage) -> Iterator[Callable[[dict[str, Any]], None]]:
+        if self.tracker is None:
+            yield lambda row: None
+            return
+        from sport.tune.tracking import tracking
+
+        folder = self.run.round_folder(self.round)
+        config = {k: str(v) for k, v in stage.model_dump(mode="json").items()}
+        with tracking(self.tracker, folder, config) as log:
+            yield log
+
+    def _hooks(
+        self,
+        index: int,
+        stage: TuneStage,
+        activity: Activity,
+        track: Callable[[dict[str, Any]], None],
+    ) -> Hooks:
         from sport.tune.fit import Hooks
 
         def on_step(row: dict[str, Any]) -> None:
+            track(row)
             if "phase" in row:
                 activity.say(f"{row['phase']} {row['done']}/{row['of']}")
             else:

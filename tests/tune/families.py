@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from functools import cache
 from typing import Any
 
@@ -33,14 +32,12 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
-from transformers.models.internvl.processing_internvl import InternVLProcessor
 from transformers.models.llava_next.image_processing_pil_llava_next import (
     LlavaNextImageProcessorPil,
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-from transformers.models.qwen2_vl.processing_qwen2_vl import Qwen2VLProcessor
-from transformers.processing_utils import ProcessorMixin
 
+from sport.policy.image_only import InternImageProcessor, QwenImageProcessor
 from sport.policy.text import TextProcessor
 
 VISION = ("llava", "llava_next", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl")
@@ -54,28 +51,6 @@ TEMPLATE = (
     "{% else %}{{ c['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-
-
-class ImageOnlyQwenProcessor(Qwen2VLProcessor):
-    """Qwen's processor without its video processor, which needs torchvision."""
-
-    def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str) -> None:
-        self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
-        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
-        self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
-        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
-
-
-class ImageOnlyInternProcessor(InternVLProcessor):
-    """InternVL's processor without its video processor."""
-
-    def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str) -> None:
-        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
-        self.image_seq_length = 4
-        self.image_token, self.video_token = "<IMG_CONTEXT>", "<video>"
-        self.start_image_token, self.end_image_token = "<img>", "</img>"
-        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
-        self.multimodal_pattern = re.compile("(?P<image><IMG_CONTEXT>)|(?P<video><video>)")
 
 
 def tokenizer(*special: str) -> PreTrainedTokenizerFast:
@@ -206,7 +181,7 @@ def _qwen(config: Any, model: Any, vision: dict[str, Any], **text: Any) -> tuple
         **ids,
     )
     area = {"shortest_edge": 28 * 28, "longest_edge": 56 * 84}
-    processor = ImageOnlyQwenProcessor(
+    processor = QwenImageProcessor(
         Qwen2VLImageProcessorPil(patch_size=14, size=area),
         words,
         TEMPLATE.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>"),
@@ -245,9 +220,10 @@ def _qwen3_vl() -> tuple[Any, Any]:
 def _internvl() -> tuple[Any, Any]:
     words = tokenizer("<IMG_CONTEXT>", "<img>", "</img>", "<video>")
     side = {"height": 56, "width": 56}
-    processor = ImageOnlyInternProcessor(
+    processor = InternImageProcessor(
         GotOcr2ImageProcessorPil(size=side, crop_to_patches=False),
         words,
+        4,
         TEMPLATE.replace("IMAGE", "<IMG_CONTEXT>\n"),
     )
     config = InternVLConfig(

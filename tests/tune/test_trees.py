@@ -10,7 +10,7 @@ from families import TEXT, VISION, family
 from torch import Tensor, nn
 from tune_toys import branching_world, small_world, step, tiny_model, trajectory
 
-from sport.policy.local import LocalPolicy
+from sport.policy.local import LocalPolicy, load_model
 from sport.tune import Hooks, LoraSettings, StepDPOConfig, TreeDPO, build_pairs, preference_logps
 from sport.tune import tree_forward as forward_module
 from sport.tune.tree import Tree, build_tree
@@ -280,3 +280,14 @@ def test_no_pairs_no_rows() -> None:
     model, processor = tiny_model()
     told = [trajectory([step(0, [], None)])]
     assert preference_logps(model, processor, told, packing="tree").shape == (0, 2)
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", pytest.param("internvl", marks=pytest.mark.family)])
+def test_a_saved_model_loads_without_its_video_processor(name: str, tmp_path: Path) -> None:
+    model, processor = family(name)
+    model.save_pretrained(tmp_path / name)
+    processor.save_pretrained(tmp_path / name)
+    told = branching_world(tmp_path / "blobs", images=True)
+    with torch.no_grad():
+        found = preference_logps(*load_model(tmp_path / name), told, packing="tree")
+        torch.testing.assert_close(found, preference_logps(model, processor, told, packing="tree"))
