@@ -48,7 +48,9 @@ def test_what_was_written_is_read_by_another_opening(tmp_path: Path) -> None:
         run.add_tasks(tasks(3), round=1)
         run.add_tasks(tasks(2, "e"), split="test")
         run.append(run.path / "trajectories.jsonl", [trajectory(t) for t in tasks(3)])
-        run.write_pairs(1, [PreferencePair(task_id="t0", round=1, step=0, chosen=1, rejected=0)])
+        run.write_pairs(
+            1, [PreferencePair(task_id="t0", round=1, step=0, chosen=1, rejected=0)], {"pairs": 1}
+        )
         run.add_metrics({"round": 0})
     again = Run.open(tmp_path / "run")
     assert again.recipe == recipe()

@@ -49,7 +49,9 @@ def load_policy(recipe: Recipe, adapter: Path | None) -> LocalPolicy:
             adapter,
             name=policy_name(recipe, adapter),
             device=settings.device,
+            dtype=getattr(torch, settings.dtype),
             batch_rows=settings.batch_rows,
+            four_bit=settings.quantize == "4bit",
         )
     except (OSError, ValueError) as error:
         raise RecipeError(f"policy.model = {settings.model!r} cannot be loaded: {error}") from error

@@ -59,6 +59,11 @@ class PolicySettings(Section):
     """`compact`, `code_agent`, or the path of a `.md` file."""
     device: str = "cpu"
     """Where it computes, such as `cpu` or `cuda`."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the weights; a large model on a GPU wants `bfloat16`."""
+    quantize: Literal["none", "4bit"] = "none"
+    """`4bit` keeps the frozen weights in NF4 (QLoRA); it needs a GPU and the package
+    bitsandbytes."""
     threads: int | None = Field(None, ge=1)
     """CPU threads of the model; all cores where it is left out."""
     batch_rows: int = Field(320, ge=1)
@@ -135,6 +140,10 @@ class DPOStage(StepDPOConfig):
 
     kind: Literal["dpo"] = "dpo"
     """`dpo`: learns from the preference pairs."""
+    packing: Literal["tree", "pairwise"] = "tree"
+    """`tree` forwards a trajectory once, with all its candidates; `pairwise` forwards every
+    candidate behind its own copy of the history. Both give the same loss and gradients; where a
+    model cannot do the first, that is said and the second is done."""
 
 
 class SFTStage(SFTConfig):

@@ -27,10 +27,17 @@ class Pipeline:
         progress: Where it says what it is doing.
     """
 
-    def __init__(self, run: Run, progress: Progress) -> None:
-        """Tools and prompt are checked; what is heavy is loaded when a stage needs it."""
+    def __init__(self, run: Run, progress: Progress, tracker: str | None = None) -> None:
+        """Tools and prompt are checked; what is heavy is loaded when a stage needs it.
+
+        Args:
+            run: The run.
+            progress: Where it says what it is doing.
+            tracker: Name of a tracker of Accelerate that gets the figures of tuning.
+        """
         self.run = run
         self.progress = progress
+        self._tracker = tracker
         self._bench = Workbench(run.recipe, run.path / "cache")
         self._bench.check()
 
@@ -97,6 +104,7 @@ class Pipeline:
             stages=stages,
             control=control,
             dev_score=partial(self._dev_score, dev) if dev else None,
+            tracker=self._tracker,
         )
         return tuning.start(trajectories, adapter)
 

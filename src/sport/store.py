@@ -8,6 +8,7 @@
     evaluation/<split>.jsonl            the tasks of a split
     rounds/<k>/tasks.jsonl              which tasks round k explores, in order
     rounds/<k>/pairs.jsonl              the preference pairs of round k
+    rounds/<k>/pairs-report.json        their fates, lengths and overlap
     rounds/<k>/tuning.jsonl             curves of its tuning
     rounds/<k>/eval-<split>[-<control>].jsonl    its evaluation's trajectories
     adapters/r<k>[-<control>]           what tuning gave
@@ -198,6 +199,12 @@ class Run:
         files = [self.round_folder(k) / "pairs.jsonl" for k in rounds]
         return [pair for file in files for pair in self._records(file, PreferencePair)]
 
+    def pair_report(self, round: int) -> dict[str, Any] | None:
+        """Figures on the preference pairs of a round; ``None`` before it is tuned."""
+        file = self.round_folder(round) / "pairs-report.json"
+        report: dict[str, Any] | None = json.loads(file.read_text()) if file.is_file() else None
+        return report
+
     def metrics(self) -> list[dict[str, Any]]:
         """The evaluations, one row each."""
         return [json.loads(line) for line in read_lines(self.path / "metrics.jsonl")]
@@ -298,10 +305,13 @@ class Run:
         """Appends the trajectories of a group to a file, all of them or none."""
         append_lines(file, [t.model_dump_json() for t in trajectories])
 
-    def write_pairs(self, round: int, pairs: Iterable[PreferencePair]) -> None:
-        """Stores the preference pairs of a round."""
-        file = self.round_folder(round) / "pairs.jsonl"
-        write_whole(file, _jsonl(p.model_dump_json() for p in pairs))
+    def write_pairs(
+        self, round: int, pairs: Iterable[PreferencePair], report: dict[str, Any]
+    ) -> None:
+        """Stores the preference pairs of a round, and figures on them."""
+        folder = self.round_folder(round)
+        write_whole(folder / "pairs-report.json", json.dumps(report, indent=1))
+        write_whole(folder / "pairs.jsonl", _jsonl(p.model_dump_json() for p in pairs))
 
     def add_metrics(self, row: dict[str, Any]) -> None:
         """Appends an evaluation."""

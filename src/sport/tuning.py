@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sport.assemble import Workbench
 from sport.config import Control, DPOStage, TuneStage
-from sport.jsonl import append_lines, read_lines, write_whole
 from sport.progress import Activity, Progress
 from sport.store import Run
 from sport.tune.config import PairConfig
@@ -36,6 +35,7 @@ class Tuning:
         stages: What is done, in order.
         control: The control that it is for, if any.
         dev_score: By what the best epoch is kept; ``None`` keeps the last.
+        tracker: Name of a tracker of Accelerate that gets every step's figures.
     """
 
     run: Run
@@ -45,6 +45,7 @@ class Tuning:
     stages: Sequence[TuneStage]
     control: Control | None = None
     dev_score: DevScore | None = None
+    tracker: str | None = None
 
     @property
     def name(self) -> str:
@@ -66,7 +67,7 @@ class Tuning:
         out = self.run.adapter_folder(self.round, self.control)
         if out.is_dir():
             return out
-        stages = self._stages(trajectories)
+        stages = self._stages(trajectories, adapter)
         for index, stage in enumerate(stages):
             last = index == len(stages) - 1
             folder = out if last else out.with_name(f"{out.name}.stage{index + 1}")
@@ -75,14 +76,16 @@ class Tuning:
             adapter = folder
         return adapter
 
-    def _stages(self, trajectories: Sequence[Trajectory]) -> list[TuneStage]:
+    def _stages(self, trajectories: Sequence[Trajectory], adapter: Path | None) -> list[TuneStage]:
+        from sport.tune.pair_report import in_words, pair_report
         from sport.tune.pairs import build_pairs
 
         pairs, reasons = build_pairs(trajectories, self.run.recipe.pairs)
+        processor = self.bench.policy(adapter).processor
+        report = pair_report(processor, trajectories, pairs, reasons)
         if self.control is None:
-            self.run.write_pairs(self.round, pairs)
-        fates = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
-        self.progress.say(f"{self.name}: {len(pairs)} preference pairs ({fates or 'no choices'})")
+            self.run.write_pairs(self.round, pairs, report)
+        self.progress.say(f"{self.name}: {in_words(report)}")
         if pairs:
             return list(self.stages)
         self.progress.say(f"{self.name}: without pairs there is no preference to learn")
@@ -97,51 +100,80 @@ class Tuning:
         out: Path,
     ) -> None:
         seed = derive_seed(self.run.recipe.seed, stage.seed, self.round, index) % 2**31
-        self._forget(index)
-        with self.progress.activity(f"{self.name} by {stage.kind}") as activity:
+        with (
+            self.progress.activity(f"{self.name} by {stage.kind}") as activity,
+            self._tracking(stage) as track,
+        ):
             tuner = make_tuner(
                 stage.model_copy(update={"seed": seed}),
                 self.run.recipe.pairs,
-                self._hooks(index, stage, activity),
+                self._hooks(index, stage, activity, track),
+                self.run.path / "cache" / "references.jsonl",
             )
             tuner.tune(trajectories, self.bench.policy(adapter), out)
 
-    def _hooks(self, index: int, stage: TuneStage, activity: Activity) -> Hooks:
+    @contextmanager
+    def _tracking(self, stage: TuneStage) -> Iterator[Callable[[dict[str, Any]], None]]:
+        if self.tracker is None:
+            yield lambda row: None
+            return
+        from sport.tune.tracking import tracking
+
+        folder = self.run.round_folder(self.round)
+        config = {k: str(v) for k, v in stage.model_dump(mode="json").items()}
+        with tracking(self.tracker, folder, config) as log:
+            yield log
+
+    def _hooks(
+        self,
+        index: int,
+        stage: TuneStage,
+        activity: Activity,
+        track: Callable[[dict[str, Any]], None],
+    ) -> Hooks:
         from sport.tune.fit import Hooks
 
         def on_step(row: dict[str, Any]) -> None:
+            track(row)
             if "phase" in row:
                 activity.say(f"{row['phase']} {row['done']}/{row['of']}")
-                return
-            append_lines(self.curve, [json.dumps({"index": index, **row})])
-            activity.say(f"step {row['step']}/{row['of']}, loss {row['loss']:.3f}")
+            else:
+                activity.say(f"step {row['step']}/{row['of']}, loss {row['loss']:.3f}")
 
         def on_epoch(epoch: int, folder: Path) -> float | None:
             assert self.dev_score is not None
             activity.say(f"epoch {epoch} is evaluated")
-            score = self.dev_score(folder)
-            row = {"index": index, "stage": stage.kind, "epoch": epoch, "dev_ans_acc": score}
-            append_lines(self.curve, [json.dumps(row)])
-            return score
+            return self.dev_score(folder)
 
         # A single epoch leaves nothing to choose from.
         watched = self.dev_score is not None and stage.epochs > 1
-        return Hooks(on_step=on_step, on_epoch=on_epoch if watched else None)
+        return Hooks(
+            curve=self.curve,
+            label={"index": index},
+            on_step=on_step,
+            on_epoch=on_epoch if watched else None,
+            say=lambda text: self.progress.say(f"{self.name}: {text}"),
+        )
 
-    def _forget(self, index: int) -> None:
-        """Drops what an interrupted tuning wrote of this stage."""
-        rows = [json.loads(line) for line in read_lines(self.curve)]
-        kept = [json.dumps(row) + "\n" for row in rows if row["index"] < index]
-        write_whole(self.curve, "".join(kept))
 
+def make_tuner(
+    stage: TuneStage, pairs: PairConfig, hooks: Hooks, cache: Path | None = None
+) -> Tuner:
+    """The tuner of a stage.
 
-def make_tuner(stage: TuneStage, pairs: PairConfig, hooks: Hooks) -> Tuner:
-    """The tuner of a stage."""
-    from sport.tune.pairwise import PairwiseDPO
+    Args:
+        stage: Its settings.
+        pairs: Which pairs are built.
+        hooks: Who wants to know how it goes.
+        cache: File in which the reference's log-probabilities are kept.
+    """
+    from sport.tune.packing import make_packing
     from sport.tune.sft import SFT
+    from sport.tune.step_dpo import StepDPO
 
     if isinstance(stage, DPOStage):
-        return PairwiseDPO(stage, pairs, hooks)
+        packing = make_packing(stage.packing, stage.token_budget)
+        return StepDPO(packing, stage, pairs, hooks, cache)
     return SFT(stage, hooks)
 
 

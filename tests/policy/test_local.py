@@ -7,6 +7,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
+from sport.pocket.model import build_model
 from sport.policy.base import ContextFull, Request, SamplingPlan
 from sport.policy.decode import Stops
 from sport.policy.encode import encode
@@ -218,3 +219,15 @@ async def test_the_event_loop_stays_alive(policy: LocalPolicy) -> None:
         await asyncio.sleep(0.001)
         ticks += 1
     assert ticks > 3
+
+
+def test_four_bits_without_their_package_say_what_to_install(tmp_path: Path) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("bitsandbytes") is not None:
+        pytest.skip("bitsandbytes is installed")
+    model, processor = build_model(hidden=32, layers=1, heads=2, vision_hidden=16, vision_layers=1)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="pip install bitsandbytes"):
+        LocalPolicy.load(tmp_path, four_bit=True)

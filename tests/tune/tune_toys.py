@@ -89,3 +89,33 @@ def small_world(folder: Path, tasks: int = 4) -> list[Trajectory]:
         )
         for k in range(tasks)
     ]
+
+
+def seeing(shown: Candidate, *images: File) -> Candidate:
+    """The candidate, with pictures in what the model sees of it."""
+    seen = shown.observation.model_copy(update={"images": tuple(images)})
+    return shown.model_copy(update={"observation": seen})
+
+
+def branching_world(folder: Path, images: bool) -> list[Trajectory]:
+    """Trajectories with all that trees must get right.
+
+    Candidates that begin alike, one that is the start of another one, equal ones, a step with one
+    candidate, a step without a verdict, a rejected candidate that is longer than all that follows,
+    several pictures, and pictures in observations.
+    """
+    pictures = [picture(folder, k) for k in range(5)] if images else []
+    read, again = candidate("print(ocr(1))"), candidate("print(ocr(1))\nprint(2)")
+    long = candidate("\n".join(f"a{k} = {k * k}" for k in range(30)))
+    steps = [
+        step(0, [candidate("a = 1"), seeing(read, *pictures[2:3]), again, read, long], 1),
+        step(1, [candidate("b = 2")]),
+        step(2, [candidate("c = 3"), candidate("c = 4")], None),
+        step(3, [candidate("c = 5"), seeing(candidate("d = 5"), *pictures[3:4]), long], 1),
+        step(4, [candidate("final_answer(1)"), candidate("final_answer(12)"), again, long], 0),
+    ]
+    short = [step(0, [candidate("final_answer(3)"), read, candidate("final_answer(4)")], 0)]
+    return [
+        trajectory(steps, pictures[:2], "long", "How many rice are there?"),
+        trajectory(short, pictures[4:], "short", "How many star are there?"),
+    ]

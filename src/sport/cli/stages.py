@@ -29,6 +29,10 @@ Overrides = Annotated[
 Out = Annotated[
     Path | None, typer.Option(help="The run's folder; runs/<recipe> where it is left out.")
 ]
+Tracker = Annotated[
+    str | None,
+    typer.Option(help="A tracker of Accelerate for the figures of tuning, such as tensorboard."),
+]
 Round = Annotated[int, typer.Option(min=1, help="Which round.")]
 
 
@@ -38,9 +42,11 @@ def register(app: typer.Typer) -> None:
         app.command("eval" if command is evaluate else command.__name__)(command)
 
 
-def run(recipe: RecipeArgument, override: Overrides = None, out: Out = None) -> None:
+def run(
+    recipe: RecipeArgument, override: Overrides = None, out: Out = None, tracker: Tracker = None
+) -> None:
     """Runs a recipe to its end: explores, tunes, evaluates, reports. Resumes what was begun."""
-    with opened(recipe, override, out) as pipeline:
+    with opened(recipe, override, out, tracker) as pipeline:
         from sport.controls import run_controls
         from sport.loop import improve
 
@@ -70,16 +76,22 @@ def explore(
 
 
 def tune(
-    recipe: RecipeArgument, override: Overrides = None, out: Out = None, round: Round = 1
+    recipe: RecipeArgument,
+    override: Overrides = None,
+    out: Out = None,
+    round: Round = 1,
+    tracker: Tracker = None,
 ) -> None:
     """Tunes on what a round explored."""
-    with opened(recipe, override, out) as pipeline:
+    with opened(recipe, override, out, tracker) as pipeline:
         pipeline.tune(pipeline.explored(round), pipeline.run.adapter(round - 1), round)
 
 
-def sft(recipe: RecipeArgument, override: Overrides = None, out: Out = None) -> None:
+def sft(
+    recipe: RecipeArgument, override: Overrides = None, out: Out = None, tracker: Tracker = None
+) -> None:
     """Tunes, as a control, by imitating the chosen actions of round 1."""
-    with opened(recipe, override, out) as pipeline:
+    with opened(recipe, override, out, tracker) as pipeline:
         from sport.controls import run_control
 
         run_control(pipeline, "sft", evaluate=False)
@@ -98,7 +110,9 @@ def evaluate(
 
 
 @contextmanager
-def opened(recipe: str, overrides: list[str] | None, out: Path | None) -> Iterator[Pipeline]:
+def opened(
+    recipe: str, overrides: list[str] | None, out: Path | None, tracker: str | None = None
+) -> Iterator[Pipeline]:
     """A recipe's run, opened for writing, with its log; failures end as one clear message."""
     again = shlex.join(["sport", *sys.argv[1:]])
     with guarded(again):
@@ -113,4 +127,4 @@ def opened(recipe: str, overrides: list[str] | None, out: Path | None) -> Iterat
             with guarded(again, folder / "run.log"):
                 progress = Progress(stdout)
                 progress.say(f"run folder: {folder}")
-                yield Pipeline(run, progress)
+                yield Pipeline(run, progress, tracker)

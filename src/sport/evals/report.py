@@ -60,6 +60,10 @@ class Reportable(Protocol):
         """What exploring gave."""
         ...
 
+    def pair_report(self, round: int) -> dict[str, Any] | None:
+        """Figures on the preference pairs of a round."""
+        ...
+
     def evaluation(
         self, round: int, split: str = "test", control: str | None = None
     ) -> Iterator[Trajectory]:
@@ -74,6 +78,7 @@ class Round:
     number: int
     funnel: Funnel
     agreement: VerifierReport
+    pairs: dict[str, Any] | None = None
     examples: list[Contrast] = field(default_factory=list)
 
 
@@ -168,6 +173,7 @@ def _round(run: Reportable, number: int) -> Round:
         number=number,
         funnel=count(run.trajectories(number), run.recipe.pairs),
         agreement=verifier_accuracy(run.trajectories(number), golds),
+        pairs=run.pair_report(number),
         examples=contrasts(run.trajectories(number), run.recipe.pairs),
     )
 

@@ -195,9 +195,12 @@ def _assert_pixels(processor: Any, segment: Encoded) -> None:
 
 
 def _image_ids(processor: Any) -> list[int]:
-    tokenizer = processor.tokenizer
+    if not hasattr(processor, "image_token"):
+        return []
     one = getattr(processor, "image_token_id", None)
-    return [one if one is not None else tokenizer.convert_tokens_to_ids(processor.image_token)]
+    if one is None:
+        one = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
+    return [one]
 
 
 def _open(file: File) -> Image.Image:

@@ -60,7 +60,7 @@ def hidden_states(model: nn.Module, inputs: dict[str, Tensor], **options: Any) -
     """Runs the model without its head; ``last_hidden_state`` is ``(rows, length, width)``."""
     base = base_model(model)
     floats = {k: v.to(base.dtype) if v.is_floating_point() else v for k, v in inputs.items()}
-    return base.model(**floats, **options)
+    return base.base_model(**floats, **options)
 
 
 def logits_of(model: nn.Module, hidden: Tensor) -> Tensor:

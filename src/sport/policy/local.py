@@ -18,6 +18,7 @@ from sport.policy.encode import Encoded, encode
 from sport.policy.forward import base_model, quiet_peft
 from sport.policy.parse import parse_action
 from sport.policy.template import check_prefix
+from sport.policy.text import TextProcessor
 from sport.types import Action
 
 _MERGE_BELOW = 200_000_000
@@ -77,6 +78,7 @@ class LocalPolicy:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         batch_rows: int = 320,
+        four_bit: bool = False,
     ) -> LocalPolicy:
         """Loads a model folder or hub name by its Auto classes, and a PEFT adapter.
 
@@ -87,11 +89,12 @@ class LocalPolicy:
             device: Such as ``cpu`` or ``cuda:0``.
             dtype: Of the weights.
             batch_rows: How many candidates decode together.
+            four_bit: Whether the model's own weights are kept in NF4 (QLoRA).
 
         Raises:
-            ValueError: A folder is not what it should be.
+            ValueError: A folder is not what it should be, or bitsandbytes is missing.
         """
-        model, processor = load_model(path, adapter, dtype)
+        model, processor = load_model(path, adapter, dtype, four_bit)
         name = name or "+".join(Path(p).name for p in (path, adapter) if p is not None)
         return cls(model, processor, name, device, batch_rows)
 
@@ -149,27 +152,67 @@ class LocalPolicy:
 
 
 def load_model(
-    path: str | Path, adapter: str | Path | None = None, dtype: torch.dtype = torch.float32
+    path: str | Path,
+    adapter: str | Path | None = None,
+    dtype: torch.dtype = torch.float32,
+    four_bit: bool = False,
 ) -> tuple[nn.Module, Any]:
     """Loads (model, processor) by transformers' Auto classes, and a PEFT adapter.
 
     Raises:
-        ValueError: A folder is not what it should be.
+        ValueError: A folder is not what it should be, or bitsandbytes is missing.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
     if Path(path).exists() and not (Path(path) / "config.json").is_file():
         raise ValueError(f"{path} holds no model: there is no config.json in it")
     if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():
         raise ValueError(f"{adapter} holds no PEFT adapter: there is no adapter_config.json in it")
-    processor = AutoProcessor.from_pretrained(path)
-    model: Any = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype)
+    model, processor = _load_base(path, dtype, four_bit)
     if adapter is not None:
         from peft import PeftModel
 
         with quiet_peft():
             model = PeftModel.from_pretrained(model, str(adapter))
     return model.eval(), processor
+
+
+def _load_base(path: str | Path, dtype: torch.dtype, four_bit: bool) -> tuple[Any, Any]:
+    """A vision-language model with its processor, or a text model with its tokenizer."""
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoTokenizer,
+    )
+
+    from sport.policy.image_only import load_processor
+
+    config = AutoConfig.from_pretrained(path)
+    options: dict[str, Any] = {"dtype": dtype}
+    if four_bit:
+        options["quantization_config"] = _nf4(dtype)
+    if type(config) in AutoModelForImageTextToText._model_mapping:
+        model = AutoModelForImageTextToText.from_pretrained(path, **options)
+        return model, load_processor(path, config)
+    model = AutoModelForCausalLM.from_pretrained(path, **options)
+    return model, TextProcessor(AutoTokenizer.from_pretrained(path))
+
+
+def _nf4(dtype: torch.dtype) -> Any:
+    """Four bits a weight, computed in ``dtype``, as QLoRA has it (arXiv 2305.14314)."""
+    from importlib.util import find_spec
+
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        raise ValueError(
+            'quantize = "4bit" needs the package bitsandbytes: pip install bitsandbytes'
+        )
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
 
 
 def _rows(request: Request) -> list[Row]:

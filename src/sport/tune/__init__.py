@@ -7,9 +7,11 @@ if TYPE_CHECKING:
     from sport.tune.base import Tuner, TuningError
     from sport.tune.config import LoraSettings, PairConfig, SFTConfig, StepDPOConfig
     from sport.tune.fit import Hooks
+    from sport.tune.packing import preference_logps
     from sport.tune.pairs import build_pairs
-    from sport.tune.pairwise import PairwiseDPO, preference_logps
+    from sport.tune.pairwise import PairwiseDPO
     from sport.tune.sft import SFT
+    from sport.tune.tree_dpo import TreeDPO
 
 __all__ = [
     "SFT",
@@ -19,6 +21,7 @@ __all__ = [
     "PairwiseDPO",
     "SFTConfig",
     "StepDPOConfig",
+    "TreeDPO",
     "Tuner",
     "TuningError",
     "build_pairs",
@@ -30,8 +33,10 @@ _HOMES = {
     "config": ("LoraSettings", "PairConfig", "SFTConfig", "StepDPOConfig"),
     "fit": ("Hooks",),
     "pairs": ("build_pairs",),
-    "pairwise": ("PairwiseDPO", "preference_logps"),
+    "packing": ("preference_logps",),
+    "pairwise": ("PairwiseDPO",),
     "sft": ("SFT",),
+    "tree_dpo": ("TreeDPO",),
 }
 
 

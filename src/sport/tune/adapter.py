@@ -28,7 +28,7 @@ def trainable(policy: LocalPolicy, settings: LoraSettings, seed: int) -> Iterato
     """
     flags = {p: p.requires_grad for p in policy.model.parameters()}
     if isinstance(policy.model, PeftModel):
-        model, before = policy.model, _adapter_state(policy.model)
+        model, before = policy.model, adapter_state(policy.model)
     else:
         with torch.random.fork_rng(), quiet_peft():
             torch.manual_seed(seed)
@@ -45,6 +45,25 @@ def trainable(policy: LocalPolicy, settings: LoraSettings, seed: int) -> Iterato
         for parameter, flag in flags.items():
             parameter.requires_grad_(flag)
             parameter.grad = None
+
+
+@contextmanager
+def recomputing(model: nn.Module, wanted: bool) -> Iterator[None]:
+    """Where wanted, layers keep their inputs alone, and compute again in the backward pass."""
+    if not wanted:
+        yield
+        return
+    base = base_model(model)
+    base.gradient_checkpointing_enable({"use_reentrant": False})
+    # Layers look at their own mode; what is inside of them stays in evaluation mode.
+    layers = [m for m in base.modules() if getattr(m, "gradient_checkpointing", False)]
+    for layer in layers:
+        layer.training = True
+    try:
+        yield
+    finally:
+        base.gradient_checkpointing_disable()
+        model.eval()
 
 
 def save_adapter(model: PeftModel, out: Path) -> Path:
@@ -66,7 +85,8 @@ def load_adapter_state(model: PeftModel, state: dict[str, Tensor]) -> None:
                 parameter.copy_(state[name])
 
 
-def _adapter_state(model: PeftModel) -> dict[str, Tensor]:
+def adapter_state(model: PeftModel) -> dict[str, Tensor]:
+    """A copy of the adapter's weights."""
     return {n: p.detach().clone() for n, p in model.named_parameters() if _is_adapter(n)}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -54,10 +56,15 @@ class OptimizerSettings(Settings):
     """Gradients are scaled down to this norm."""
     token_budget: int = Field(16_384, ge=256)
     """Tokens of one forward, padding included; a larger batch is accumulated."""
+    gradient_checkpointing: bool = False
+    """Keeps a layer's input alone and computes the layer again in the backward pass: a third more
+    time, a fraction of the memory."""
     bf16: bool = False
     """Computes in bfloat16 where it is safe; weights stay as they are."""
     patience: int = Field(1, ge=1)
     """Epochs without a better development score after which tuning stops."""
+    checkpoint_steps: int = Field(20, ge=1)
+    """Optimizer steps between checkpoints; a killed tuning goes on from the last one."""
     seed: int = 0
     """Seed of the order and of new adapters."""
     lora: LoraSettings = LoraSettings()
@@ -67,8 +74,11 @@ class OptimizerSettings(Settings):
 class StepDPOConfig(OptimizerSettings):
     """Step-wise direct preference optimisation (paper, section 3.4)."""
 
+    reference: Literal["start", "base"] = "start"
+    """What the policy is held to: the policy that the tuning starts from, or the model without an
+    adapter."""
     batch_pairs: int = Field(32, ge=1)
-    """Pairs of an optimizer step; a step's pairs stay together."""
+    """Pairs of an optimizer step; what is forwarded together stays together."""
     beta: float = Field(0.1, gt=0)
     """How strongly the policy is held to the reference."""
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)

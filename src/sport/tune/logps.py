@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sport.policy.encode import Encoded
 from sport.policy.forward import base_model, collate, hidden_states, logits_of, pad_id
+from sport.tune.reference import content_digest
 
 PAD_MULTIPLE = 32
 """Lengths are rounded up to this: equal shapes are reused by allocators and kernels."""
@@ -22,6 +24,9 @@ PAD_MULTIPLE = 32
 _ENOUGH, _SIMILAR = 1024, 0.8
 """A forward of so many tokens is worth its overhead; rows below this share of its width are not
 added to it, since padding would be computed in vain."""
+
+_LOGITS = 1 << 24
+"""Logits that are held at once: 64 megabytes in float32."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,11 @@ class Row:
         """Number of target tokens."""
         return sum(end - start for start, end in self.spans)
 
+    def digest(self) -> str:
+        """Digest of all that the log-probabilities depend on, but for the model."""
+        spans = torch.tensor(self.spans)
+        return content_digest(torch.tensor(self.chat.ids), spans, self.chat.vision)
+
 
 def action_row(history: Encoded, ids: Sequence[int]) -> Row:
     """A history with one action as target."""
@@ -69,10 +79,42 @@ def sequence_logps(model: nn.Module, processor: Any, rows: Sequence[Row]) -> Ten
     ]
     row, at = torch.tensor(where, device=device).T
     # The state before a token predicts it; the head runs over these states alone.
-    logits = logits_of(model, hidden[row, at - 1])
     targets = batch.inputs["input_ids"][row, at]
-    logps = logits.gather(-1, targets[:, None]).squeeze(-1) - logits.logsumexp(-1)
+    logps = picked_logps(model, hidden[row, at - 1], torch.arange(len(at), device=device), targets)
     return logps.new_zeros(len(rows)).index_add(0, row, logps)
+
+
+def picked_logps(model: nn.Module, hidden: Tensor, rows: Tensor, tokens: Tensor) -> Tensor:
+    """Log-probabilities of tokens after hidden states, at least float32.
+
+    Args:
+        model: Its head is applied.
+        hidden: States, ``(states, width)``.
+        rows: After which of the states each token stands, ``(tokens,)``.
+        tokens: Token ids, ``(tokens,)``.
+
+    Returns:
+        ``(tokens,)``, in nats. Where the logits of all states would be large, they are made in
+        parts, and again in the backward pass.
+    """
+    vocabulary = base_model(model).get_output_embeddings().out_features
+    size = max(1, _LOGITS // vocabulary)
+    if len(hidden) <= size:
+        return _picked(model, hidden, rows, tokens)
+    parts = []
+    found = []
+    for start in range(0, len(hidden), size):
+        of_part = ((rows >= start) & (rows < start + size)).nonzero().squeeze(-1)
+        states, at = hidden[start : start + size], rows[of_part] - start
+        parts.append(checkpoint(_picked, model, states, at, tokens[of_part], use_reentrant=False))
+        found.append(of_part)
+    logps: Tensor = torch.cat(parts)
+    return logps.new_zeros(len(tokens)).index_copy(0, torch.cat(found), logps)
+
+
+def _picked(model: nn.Module, hidden: Tensor, rows: Tensor, tokens: Tensor) -> Tensor:
+    logits = logits_of(model, hidden)
+    return logits[rows, tokens] - logits.logsumexp(-1)[rows]
 
 
 def group_by_length(lengths: Sequence[int], rows: Sequence[int], budget: int) -> list[list[int]]:

@@ -142,3 +142,15 @@ def candidates_of(trajectory: Trajectory, pair: PreferencePair) -> tuple[Candida
     """The chosen and the rejected candidate of a pair."""
     step = trajectory.steps[pair.step]
     return step.candidates[pair.chosen], step.candidates[pair.rejected]
+
+
+def owners_of(trajectories: Sequence[Trajectory]) -> dict[tuple[str, int], Trajectory]:
+    """The trajectories by task and round, as pairs name them.
+
+    Raises:
+        ValueError: A task has several trajectories in one round.
+    """
+    owners = {(t.task.id, t.round): t for t in trajectories}
+    if len(owners) < len(trajectories):
+        raise ValueError("a task has several trajectories in one round: tune on one of them")
+    return owners

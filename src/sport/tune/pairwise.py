@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from sport.policy.encode import action_ids, encode
 from sport.policy.messages import history
+from sport.tune.checkpoint import identity_of
 from sport.tune.config import PairConfig, StepDPOConfig
 from sport.tune.fit import Hooks
 from sport.tune.logps import Row, action_row, group_by_length, padded, sequence_logps
-from sport.tune.pairs import build_pairs
-from sport.tune.step_dpo import StepDPO, pair_logps
+from sport.tune.pairs import owners_of
+from sport.tune.step_dpo import StepDPO
 from sport.types import PreferencePair, Trajectory
 
 
@@ -40,6 +42,10 @@ class StepUnit:
         """Number of tokens that a forward sees, padding left out."""
         return sum(r.length for r in self.rows)
 
+    def digest(self) -> str:
+        """Digest of the rows, their pictures and their targets."""
+        return identity_of([row.digest() for row in self.rows])
+
     @property
     def area(self) -> int:
         """Number of tokens of a forward of this unit alone, padding included."""
@@ -53,6 +59,15 @@ class PairwisePacking:
         """Takes the number of tokens of a forward, padding included."""
         self._budget = token_budget
 
+    def serving(
+        self,
+        model: nn.Module,
+        processor: Any,
+        trajectories: Sequence[Trajectory],
+    ) -> tuple[PairwisePacking, str | None]:
+        """This packing: it serves every model."""
+        return self, None
+
     def units(
         self, processor: Any, trajectories: Sequence[Trajectory], pairs: Sequence[PreferencePair]
     ) -> list[StepUnit]:
@@ -60,9 +75,7 @@ class PairwisePacking:
         by_step: dict[tuple[str, int, int], list[int]] = {}
         for place, pair in enumerate(pairs):
             by_step.setdefault((pair.task_id, pair.round, pair.step), []).append(place)
-        owners = {(t.task.id, t.round): t for t in trajectories}
-        if len(owners) < len(trajectories):
-            raise ValueError("a task has several trajectories in one round: tune on one of them")
+        owners = owners_of(trajectories)
         units = []
         for (task_id, round_, _), places in by_step.items():
             unit = _unit(processor, owners[task_id, round_], pairs, places)
@@ -91,42 +104,10 @@ class PairwiseDPO(StepDPO):
         config: StepDPOConfig,
         pairs: PairConfig | None = None,
         hooks: Hooks | None = None,
+        cache: Path | None = None,
     ) -> None:
-        """Takes the settings.
-
-        Args:
-            config: Of the loss and the optimizer.
-            pairs: Which pairs are built.
-            hooks: Who wants to know how it goes.
-        """
-        super().__init__(PairwisePacking(config.token_budget), config, pairs, hooks)
-
-
-def preference_logps(
-    model: nn.Module,
-    processor: Any,
-    trajectories: Sequence[Trajectory],
-    packing: str = "pairwise",
-    pairs: PairConfig | None = None,
-    token_budget: int = 16_384,
-) -> Tensor:
-    """Summed log-probabilities of every pair's chosen and rejected action.
-
-    Args:
-        model: A transformers model, or a PEFT model around one.
-        processor: Its processor.
-        trajectories: What the pairs are built from, by :func:`sport.tune.pairs.build_pairs`.
-        packing: ``pairwise``.
-        pairs: Which pairs are built.
-        token_budget: Tokens of one forward.
-
-    Returns:
-        ``(pairs, 2)``, in nats; gradients flow where the caller has them enabled.
-    """
-    if packing != "pairwise":
-        raise ValueError(f"unknown packing {packing!r}: use 'pairwise'")
-    built, _ = build_pairs(trajectories, pairs)
-    return pair_logps(PairwisePacking(token_budget), model, processor, trajectories, built)
+        """Takes the settings; see :class:`sport.tune.step_dpo.StepDPO`."""
+        super().__init__(PairwisePacking(config.token_budget), config, pairs, hooks, cache)
 
 
 def _unit(

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sport.policy.encode import Encoded, action_ids, encode
 from sport.policy.forward import base_model
 from sport.policy.local import LocalPolicy
 from sport.policy.messages import history
-from sport.tune.adapter import trainable
+from sport.tune.adapter import recomputing, trainable
 from sport.tune.base import TuningError
+from sport.tune.checkpoint import identity_of
 from sport.tune.config import SFTConfig
-from sport.tune.fit import Figures, Hooks, fit
+from sport.tune.fit import Figures, Hooks, Lesson, fit
 from sport.tune.logps import Row, action_row, group_by_length, sequence_logps
+from sport.tune.reference import model_digest
+from sport.tune.tree import Tree, build_tree
+from sport.tune.tree_attention import allow_trees
+from sport.tune.tree_check import why_no_trees
+from sport.tune.tree_forward import tree_logps
+from sport.tune.tree_packing import first_fit
+from sport.tune.workers import Workers
 from sport.types import Trajectory
 
 
@@ -51,38 +60,82 @@ class SFT:
                 f"none of {len(trajectories)} trajectories has an action that a verifier chose and "
                 "that ran without error: there is nothing to learn from"
             )
-        with trainable(policy, self.config.lora, self.config.seed) as model:
-            return fit(
-                model,
-                rows,
-                [len(row.spans) for row in rows],
-                self.config.batch_actions,
-                lambda batch: self._learn(model, policy.processor, batch),
-                self.config,
-                "sft",
-                self._hooks,
-                out,
+        with (
+            trainable(policy, self.config.lora, self.config.seed) as model,
+            recomputing(model, self.config.gradient_checkpointing),
+        ):
+            reason = why_no_trees(model, policy.processor, trajectories)
+            if reason is not None:
+                self._hooks.say(f"trees do not serve this model, so padded rows do: {reason}")
+            workers = Workers()
+            work = _Work(model, policy.processor, workers, trees=reason is None)
+            lesson = Lesson(
+                stage="sft",
+                items=rows,
+                sizes=[len(row.spans) for row in rows],
+                batch_size=self.config.batch_actions,
+                learn=lambda batch: self._learn(work, batch),
+                content=identity_of(
+                    model_digest(model, adapter=True), [row.digest() for row in rows]
+                ),
             )
+            return fit(model, lesson, self.config, self._hooks, out, workers)
 
-    def _learn(self, model: nn.Module, processor: Any, batch: list[Row]) -> Figures:
+    def _learn(self, work: _Work, batch: list[Row]) -> Figures:
         targets = sum(row.targets for row in batch)
-        device, total = base_model(model).device, 0.0
-        for group in self._forwards(batch):
+        device = base_model(work.model).device
+        share = work.workers.share(batch, [row.length for row in batch])
+        total = torch.zeros(1, dtype=torch.float64)
+        for group in work.forwards(share, self.config.token_budget):
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.config.bf16):
-                logps = sequence_logps(model, processor, [batch[i] for i in group])
-                loss = -logps.sum() / targets
+                loss = -work.logps([share[i] for i in group]).sum() / targets
             loss.backward()
-            total += float(loss.detach())
+            total += loss.detach().double().cpu()
         return {
-            "loss": total,
+            "loss": float(work.workers.sum(total)),
             "actions": sum(len(row.spans) for row in batch),
             "targets": targets,
             "tokens": sum(row.length for row in batch),
         }
 
-    def _forwards(self, batch: list[Row]) -> list[list[int]]:
-        lengths = [row.length for row in batch]
-        return group_by_length(lengths, [1] * len(batch), self.config.token_budget)
+
+@dataclass(frozen=True)
+class _Work:
+    """What a tuning computes with.
+
+    Attributes:
+        model: The model.
+        processor: Its processor.
+        workers: The processes that learn together.
+        trees: Whether rows lie one behind the other, as trees without branches do: nothing is
+            padded.
+    """
+
+    model: nn.Module
+    processor: Any
+    workers: Workers
+    trees: bool
+
+    def forwards(self, rows: Sequence[Row], budget: int) -> list[list[int]]:
+        """Which rows share a forward: groups of indices."""
+        lengths = [row.length for row in rows]
+        if self.trees:
+            return first_fit(lengths, budget)
+        return group_by_length(lengths, [1] * len(rows), budget)
+
+    def logps(self, rows: Sequence[Row]) -> Tensor:
+        """Sums of the log-probabilities of each row's targets."""
+        if not self.trees:
+            return sequence_logps(self.model, self.processor, rows)
+        allow_trees(self.model)
+        found = tree_logps(self.model, [_bare_tree(row) for row in rows])
+        return torch.stack([logps.sum() for logps in found])
+
+
+def _bare_tree(row: Row) -> Tree:
+    """A row as a tree without branches."""
+    ids = row.chat.ids
+    return build_tree(row.chat, [(start, ids[start:end]) for start, end in row.spans])
 
 
 def trajectory_rows(processor: Any, trajectory: Trajectory) -> Iterator[Row]:

@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 
 from sport.policy.forward import base_model
 from sport.policy.local import LocalPolicy
-from sport.tune.adapter import trainable
+from sport.tune.adapter import recomputing, trainable
 from sport.tune.base import TuningError
+from sport.tune.checkpoint import identity_of
 from sport.tune.config import PairConfig, StepDPOConfig
-from sport.tune.fit import Figures, Hooks, fit
+from sport.tune.fit import Figures, Hooks, Lesson, fit
 from sport.tune.losses import dpo_loss
 from sport.tune.pairs import build_pairs
+from sport.tune.reference import ReferenceCache, as_reference, model_digest
+from sport.tune.workers import Workers
 from sport.types import PreferencePair, Trajectory
 
 
@@ -45,9 +49,22 @@ class Unit(Protocol):
         """Number of tokens that a forward sees."""
         ...
 
+    def digest(self) -> str:
+        """Digest of all that the candidates' log-probabilities depend on, but for the model."""
+        ...
+
 
 class Packing(Protocol):
     """A way to compute the candidates' log-probabilities."""
+
+    def serving(
+        self,
+        model: nn.Module,
+        processor: Any,
+        trajectories: Sequence[Trajectory],
+    ) -> tuple[Packing, str | None]:
+        """This packing; or, where the model cannot be computed so, another one and why."""
+        ...
 
     def units(
         self, processor: Any, trajectories: Sequence[Trajectory], pairs: Sequence[PreferencePair]
@@ -64,12 +81,27 @@ class Packing(Protocol):
         ...
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Known:
-    """A unit with its candidates' log-probabilities under the reference."""
+    """A unit with its candidates' log-probabilities under the reference, and the key of both."""
 
     unit: Any
+    key: str
     reference: Tensor
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a tuning computes with."""
+
+    packing: Packing
+    model: PeftModel
+    processor: Any
+    workers: Workers
+
+    def logps(self, units: Sequence[Any]) -> list[Tensor]:
+        """Summed log-probabilities of each unit's candidates, by one forward."""
+        return self.packing.logps(self.model, self.processor, units)
 
 
 class StepDPO:
@@ -81,6 +113,7 @@ class StepDPO:
         config: StepDPOConfig,
         pairs: PairConfig | None = None,
         hooks: Hooks | None = None,
+        cache: Path | None = None,
     ) -> None:
         """Takes the settings.
 
@@ -89,8 +122,10 @@ class StepDPO:
             config: Of the loss and the optimizer.
             pairs: Which pairs are built.
             hooks: Who wants to know how it goes.
+            cache: File in which the reference's log-probabilities are kept.
         """
         self.config = config
+        self._cache = cache
         self._packing = packing
         self._pairs = pairs or PairConfig()
         self._hooks = hooks or Hooks()
@@ -109,51 +144,75 @@ class StepDPO:
                 f"there are no preference pairs to learn from ({fates or 'no candidates'}): "
                 "explore more tasks, or loosen [pairs]"
             )
-        units = self._packing.units(policy.processor, trajectories, pairs)
-        with trainable(policy, self.config.lora, self.config.seed) as model:
-            known = self._reference(model, policy.processor, units)
-            return fit(
-                model,
-                known,
-                [len(k.unit.pairs) for k in known],
-                self.config.batch_pairs,
-                lambda batch: self._learn(model, policy.processor, batch),
-                self.config,
-                "dpo",
-                self._hooks,
-                out,
+        fresh = not isinstance(policy.model, PeftModel)
+        with (
+            trainable(policy, self.config.lora, self.config.seed) as model,
+            recomputing(model, self.config.gradient_checkpointing),
+        ):
+            packing, reason = self._packing.serving(model, policy.processor, trajectories)
+            if reason is not None:
+                self._hooks.say(f"trees do not serve this model, so whole sequences do: {reason}")
+            work = _Work(packing, model, policy.processor, Workers())
+            units = packing.units(policy.processor, trajectories, pairs)
+            known = self._reference(work, units, fresh)
+            lesson = Lesson(
+                stage="dpo",
+                items=known,
+                sizes=[len(k.unit.pairs) for k in known],
+                batch_size=self.config.batch_pairs,
+                learn=lambda batch: self._learn(work, batch),
+                content=identity_of([[k.key, k.unit.pairs] for k in known]),
             )
+            return fit(model, lesson, self.config, self._hooks, out, work.workers)
 
-    def _reference(self, model: nn.Module, processor: Any, units: list[Any]) -> list[_Known]:
-        """Log-probabilities under the policy that the round starts from, before any step."""
-        found: dict[int, Tensor] = {}
-        with torch.no_grad(), _autocast(model, self.config.bf16):
-            for group in self._packing.forwards(units):
-                some = [units[i] for i in group]
-                logps = self._packing.logps(model, processor, some)
-                found |= dict(zip(group, logps, strict=True))
-                self._hooks.progress(
-                    {"stage": "dpo", "phase": "reference", "done": len(found), "of": len(units)}
-                )
-        return [_Known(unit, found[i]) for i, unit in enumerate(units)]
+    def _reference(self, work: _Work, units: list[Any], fresh: bool) -> list[_Known]:
+        """Log-probabilities under the reference, before any step.
 
-    def _learn(self, model: nn.Module, processor: Any, batch: list[_Known]) -> Figures:
+        Args:
+            work: What computes them.
+            units: The candidates.
+            fresh: Whether the adapter is new, and so does nothing yet.
+        """
+        name = self.config.reference
+        cache = ReferenceCache(self._cache)
+        weights = model_digest(work.model, adapter=name == "start" and not fresh)
+        keys = [identity_of(weights, self.config.bf16, unit.digest()) for unit in units]
+        dtype = torch.float64 if base_model(work.model).dtype == torch.float64 else torch.float32
+        found = {i: cache.get(key, dtype) for i, key in enumerate(keys)}
+        owed = [i for i, logps in found.items() if logps is None]
+        with as_reference(work.model, name), _autocast(work.model, self.config.bf16):
+            mine = self._compute(work, units, owed)
+        computed = work.workers.merge(mine)
+        if work.workers.is_main:
+            cache.add((keys[i], logps) for i, logps in computed.items())
+        device, places = base_model(work.model).device, range(len(units))
+        logps = {**found, **computed}
+        return [_Known(units[i], keys[i], logps[i].to(device)) for i in places]
+
+    def _compute(self, work: _Work, units: list[Any], owed: list[int]) -> dict[int, Tensor]:
+        """This process's share of the log-probabilities that are owed, by the place of the unit."""
+        groups = work.packing.forwards([units[i] for i in owed])
+        sizes = [sum(units[owed[i]].tokens for i in group) for group in groups]
+        mine: dict[int, Tensor] = {}
+        for group in work.workers.share(groups, sizes):
+            logps = work.logps([units[owed[i]] for i in group])
+            mine |= {owed[i]: found.cpu() for i, found in zip(group, logps, strict=True)}
+            done = {"done": len(mine), "of": len(owed)}
+            self._hooks.progress({"stage": "dpo", "phase": "reference", **done})
+        return mine
+
+    def _learn(self, work: _Work, batch: list[_Known]) -> Figures:
         pairs = sum(len(k.unit.pairs) for k in batch)
+        share = work.workers.share(batch, [k.unit.tokens for k in batch])
         totals = torch.zeros(5, dtype=torch.float64)
-        for group in self._packing.forwards([k.unit for k in batch]):
-            some = [batch[i] for i in group]
-            with _autocast(model, self.config.bf16):
-                logps = self._packing.logps(model, processor, [k.unit for k in some])
-                loss, figures = self._loss(some, logps)
+        for group in work.packing.forwards([k.unit for k in share]):
+            some = [share[i] for i in group]
+            with _autocast(work.model, self.config.bf16):
+                loss, figures = self._loss(some, work.logps([k.unit for k in some]))
             (loss / pairs).backward()
             totals += figures.double().cpu()
-        loss_, margin, right, chosen, rejected = (totals / pairs).tolist()
-        limit = self.config.max_drop
-        if limit is not None and chosen < -limit:
-            raise TuningError(
-                f"the chosen actions' log-probability fell by {-chosen:.1f} nats (max_drop is "
-                f"{limit}): the policy collapses. Lower learning_rate or epochs, or raise beta"
-            )
+        loss_, margin, right, chosen, rejected = (work.workers.sum(totals) / pairs).tolist()
+        self._assert_no_collapse(chosen)
         return {
             "loss": loss_,
             "margin": margin,
@@ -163,6 +222,14 @@ class StepDPO:
             "pairs": pairs,
             "tokens": sum(k.unit.tokens for k in batch),
         }
+
+    def _assert_no_collapse(self, drift: float) -> None:
+        limit = self.config.max_drop
+        if limit is not None and drift < -limit:
+            raise TuningError(
+                f"the chosen actions' log-probability fell by {-drift:.1f} nats (max_drop is "
+                f"{limit}): the policy collapses. Lower learning_rate or epochs, or raise beta"
+            )
 
     def _loss(self, batch: list[_Known], logps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """The sum of the pairs' losses, and sums of loss, margin, accuracy and both drifts."""

@@ -1,0 +1,257 @@
+"""Attention over trees: every node sees its ancestors and itself, and nothing else.
+
+A transformers model takes it as one more attention implementation, which hands whatever comes
+without a :class:`Layout` on to the implementation that the model had before.
+
+On CPUs no dense mask is made. The run of nodes at the start of a tree (its spine) is served by
+plain causal attention. Whatever branches off it lies in ranges behind it: such a range sees a piece
+of the spine, and itself through a small mask. On GPUs FlexAttention takes the same rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from sport.policy.forward import base_model
+from sport.tune.tree import Tree
+
+NEAR = 128
+"""Branches that leave the spine so near to each other, in tokens, share one computation."""
+
+_PREFIX = "tree-"
+_UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
+
+
+class TreeUnsupported(RuntimeError):
+    """The model cannot compute trees; says why."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A range of nodes, and what all of them may see besides each other.
+
+    Attributes:
+        start: First node of the range.
+        stop: One past its last node.
+        first: First node of the tree's spine.
+        last: One past the last spine node that any node of the range sees.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    @property
+    def is_spine(self) -> bool:
+        """Whether it is a spine itself."""
+        return self.start == self.first
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How the nodes of some trees, one behind the other, see each other.
+
+    Attributes:
+        ends: One past the last descendant of each node, ``(nodes,)``.
+        blocks: All nodes, in order.
+    """
+
+    ends: Tensor
+    blocks: tuple[Block, ...]
+    _masks: dict[object, Any] = field(default_factory=dict)
+
+    def mask(self, block: Block, like: Tensor) -> Tensor:
+        """What a block's nodes see, added to the scores: ``(nodes, spine piece + nodes)``."""
+        key = (block, like.dtype)
+        if key not in self._masks:
+            keys = torch.cat([torch.arange(block.first, block.last), torch.arange(*_range(block))])
+            keys = keys.to(self.ends.device)
+            queries = torch.arange(*_range(block), device=self.ends.device)[:, None]
+            seen = (keys <= queries) & (queries < self.ends[keys])
+            mask = torch.zeros(seen.shape, dtype=like.dtype, device=self.ends.device)
+            self._masks[key] = mask.masked_fill_(~seen, float("-inf"))
+        found: Tensor = self._masks[key]
+        return found
+
+    def flex_mask(self) -> Any:
+        """The same rule as a mask of FlexAttention."""
+        if "flex" not in self._masks:
+            from torch.nn.attention.flex_attention import create_block_mask
+
+            ends, size = self.ends, len(self.ends)
+
+            def rule(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+                return (key <= query) & (query < ends[key])
+
+            self._masks["flex"] = create_block_mask(rule, None, None, size, size, ends.device)
+        return self._masks["flex"]
+
+
+def layout_of(trees: Sequence[Tree], device: torch.device | str = "cpu") -> Layout:
+    """The layout of trees that lie one behind the other."""
+    ends, blocks, offset = [], [], 0
+    for tree in trees:
+        ends.append(tree.ends + offset)
+        blocks += [
+            Block(b.start + offset, b.stop + offset, b.first + offset, b.last + offset)
+            for b in _blocks(tree)
+        ]
+        offset += len(tree)
+    return Layout(torch.cat(ends).to(device), tuple(blocks))
+
+
+def _blocks(tree: Tree) -> Iterator[Block]:
+    parents, ends = tree.parents.tolist(), tree.ends.tolist()
+    spine = next((i for i, parent in enumerate(parents) if parent != i - 1), len(tree))
+    yield Block(0, spine, 0, spine)
+    start = stop = spine
+    last = 0
+    # Behind the spine come its branches, the deepest first.
+    while stop < len(tree):
+        leaves = parents[stop] + 1
+        if stop > start and last - leaves > NEAR:
+            yield Block(start, stop, 0, last)
+            start = stop
+        last = leaves if start == stop else last
+        stop = ends[stop]
+    if stop > start:
+        yield Block(start, stop, 0, last)
+
+
+def _range(block: Block) -> tuple[int, int]:
+    return block.start, block.stop
+
+
+def allow_trees(model: nn.Module) -> None:
+    """Lets the language model take layouts as ``tree=…``; all else it computes as before.
+
+    It stays so: a backward pass with gradient checkpointing runs the model again.
+
+    Raises:
+        TreeUnsupported: The model has an attention of its own.
+    """
+    config = base_model(model).get_decoder().config
+    before = config._attn_implementation
+    if not before.startswith(_PREFIX):
+        config._attn_implementation = _implementation(before)
+
+
+@lru_cache
+def _implementation(plain: str) -> str:
+    """Registers an implementation that serves trees, and all else as ``plain`` does."""
+    attentions, masks = AttentionInterface(), AttentionMaskInterface()
+    if plain not in attentions.valid_keys() or plain not in masks.valid_keys():
+        raise TreeUnsupported(f"its attention implementation {plain!r} takes no other in its place")
+    name = f"{_PREFIX}{plain}"
+    AttentionInterface.register(name, _attention_over(attentions[plain]))
+    AttentionMaskInterface.register(name, masks[plain])
+    return name
+
+
+def _attention_over(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def attention(
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        scaling: float | None = None,
+        tree: Layout | None = None,
+        **options: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        if tree is None:
+            found: tuple[Tensor, Tensor | None] = plain(
+                module, query, key, value, attention_mask, scaling=scaling, **options
+            )
+            return found
+        for name in _UNSUPPORTED:
+            if options.get(name) is not None:
+                raise TreeUnsupported(f"its attention has {name.replace('_', ' ')}")
+        compute = _flex if query.is_cuda else _structured
+        return compute(query, key, value, tree, scaling).transpose(1, 2).contiguous(), None
+
+    return attention
+
+
+def _structured(
+    query: Tensor, key: Tensor, value: Tensor, tree: Layout, scaling: float | None
+) -> Tensor:
+    """Attention block by block: ``(1, heads, nodes, width)`` each, keys and values of fewer heads.
+
+    Branches are computed again in the backward pass: they are a small part of the work, and their
+    copies of the spine's keys and values would be a large part of the memory.
+    """
+    groups = query.shape[1] // key.shape[1]
+    outputs = []
+    for block in tree.blocks:
+        if block.is_spine:
+            piece = slice(block.start, block.stop)
+            output = F.scaled_dot_product_attention(
+                query[:, :, piece],
+                _repeat(key[:, :, piece], groups),
+                _repeat(value[:, :, piece], groups),
+                is_causal=True,
+                scale=scaling,
+            )
+        else:
+            mask = tree.mask(block, query)
+            output = checkpoint(
+                _branches, query, key, value, block, mask, scaling, use_reentrant=False
+            )
+        outputs.append(output)
+    return torch.cat(outputs, 2)
+
+
+def _branches(
+    query: Tensor, key: Tensor, value: Tensor, block: Block, mask: Tensor, scaling: float | None
+) -> Tensor:
+    groups = query.shape[1] // key.shape[1]
+
+    def seen(tensor: Tensor) -> Tensor:
+        spine = tensor[:, :, block.first : block.last]
+        return _repeat(torch.cat([spine, tensor[:, :, block.start : block.stop]], 2), groups)
+
+    return F.scaled_dot_product_attention(
+        query[:, :, block.start : block.stop],
+        seen(key),
+        seen(value),
+        attn_mask=mask,
+        scale=scaling,
+    )
+
+
+def _repeat(tensor: Tensor, groups: int) -> Tensor:
+    """Each head of keys or values, once for each query head that reads it."""
+    return tensor if groups == 1 else tensor.repeat_interleave(groups, 1)
+
+
+def _flex(query: Tensor, key: Tensor, value: Tensor, tree: Layout, scaling: float | None) -> Tensor:
+    attend = _compiled_flex() if query.is_cuda else _eager_flex()
+    groups = query.shape[1] != key.shape[1]
+    found: Tensor = attend(
+        query, key, value, block_mask=tree.flex_mask(), scale=scaling, enable_gqa=groups
+    )
+    return found
+
+
+@lru_cache
+def _compiled_flex() -> Callable[..., Any]:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=True)
+
+
+def _eager_flex() -> Callable[..., Any]:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return flex_attention

@@ -1,0 +1,83 @@
+"""Several processes that tune one adapter: each takes a share of every batch.
+
+Every process holds the whole model, and `accelerate launch` starts them. Gradients are summed over
+the processes before each step, and nothing else is exchanged but figures; so the loss and the
+gradients are those of one process, up to the order of the sums.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+Item = TypeVar("Item")
+
+
+class Workers:
+    """The processes of this tuning.
+
+    Attributes:
+        rank: Number of this process, from 0.
+        count: How many there are.
+    """
+
+    def __init__(self) -> None:
+        """Joins the other processes, where `accelerate launch` started some."""
+        self.rank, self.count = 0, 1
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            from accelerate.state import PartialState
+
+            state: Any = PartialState()
+            self.rank, self.count = state.process_index, state.num_processes
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[Item], sizes: Sequence[int]) -> list[Item]:
+        """This process's part of some items, so that all parts are about as large."""
+        loads = [0] * self.count
+        mine = []
+        for index in sorted(range(len(items)), key=lambda i: (-sizes[i], i)):
+            owner = loads.index(min(loads))
+            loads[owner] += sizes[index]
+            if owner == self.rank:
+                mine.append(index)
+        return [items[index] for index in sorted(mine)]
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all processes."""
+        if self.count > 1:
+            dist.all_reduce(values)
+        return values
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Puts the sum over all processes in the place of every gradient."""
+        if self.count == 1:
+            return
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            dist.all_reduce(parameter.grad)
+
+    def merge(self, mine: dict[Any, Any]) -> dict[Any, Any]:
+        """What all processes have found."""
+        if self.count == 1:
+            return mine
+        found: list[Any] = [None] * self.count
+        dist.all_gather_object(found, mine)
+        return {key: value for part in found for key, value in part.items()}
+
+    def from_main(self, value: Any) -> Any:
+        """The main process's value, in every process."""
+        if self.count == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box)
+        return box[0]
