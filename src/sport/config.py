@@ -17,6 +17,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sport.policy.base import SamplingPlan
+from sport.remote.config import BudgetSettings, ServerSettings
 from sport.sandbox.base import Limits
 from sport.tune.config import PairConfig, SFTConfig, StepDPOConfig
 
@@ -48,10 +49,13 @@ class Synthesis(Section):
 class PolicySettings(Section):
     """The controller that is to become better."""
 
-    kind: Literal["local"] = "local"
-    """`local`: a vision-language model that transformers loads on this machine."""
+    kind: Literal["local", "chat"] = "local"
+    """`local`: a vision-language model that transformers loads on this machine; `chat`: one behind
+    a server, which samples, while tuning still loads `model` here."""
     model: str = "pocket"
     """`pocket` (the embedded model), a folder, or a name on the model hub."""
+    server: ServerSettings | None = None
+    """The server of `chat`."""
     adapter: str | None = None
     """Folder of a PEFT adapter to start from."""
     prompt: str = "compact"
@@ -62,6 +66,14 @@ class PolicySettings(Section):
     """CPU threads of the model; all cores where it is left out."""
     batch_rows: int = Field(320, ge=1)
     """Candidates that are decoded together."""
+
+    @model_validator(mode="after")
+    def _server_where_it_is_asked(self) -> Self:
+        if (self.kind == "chat") != (self.server is not None):
+            raise ValueError(
+                'policy: kind = "chat" and a section [policy.server] with a url go together'
+            )
+        return self
 
 
 class Sampling(Section):
@@ -205,6 +217,8 @@ class Recipe(Section):
     """What is measured."""
     images: Images = Images()
     """How pictures enter."""
+    budget: BudgetSettings = BudgetSettings()
+    """What a run may spend."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -214,6 +228,21 @@ class Recipe(Section):
                 '`tasks = "tasks.jsonl"` or a section `[synthesis]`'
             )
         return self
+
+    @model_validator(mode="after")
+    def _money_needs_prices(self) -> Self:
+        for server in self.servers().values():
+            if self.budget.money is not None and server.price is None:
+                raise ValueError(
+                    f"budget.money cannot be kept: the server {server.url} has no price. Give "
+                    "price = {input = …, output = …} for a million tokens"
+                )
+        return self
+
+    def servers(self) -> dict[str, ServerSettings]:
+        """The servers that the recipe names, by section."""
+        named = {"policy": self.policy.server}
+        return {section: server for section, server in named.items() if server is not None}
 
     def path(self, value: str) -> Path:
         """A path of the recipe, made absolute."""
@@ -321,7 +350,8 @@ def _problem(loc: tuple[int | str, ...], kind: str, message: str, value: object)
         known = _known_keys(loc[:-1])
         return f"unknown key {where!r}.{_nearest(str(loc[-1]), known)} Known: {', '.join(known)}."
     if kind == "value_error":
-        return message.removeprefix("Value error, ")
+        where = f"{where}: " if len(keys) > 1 else ""
+        return where + message.removeprefix("Value error, ")
     if kind.startswith("union_tag"):
         return f'{where}: a stage has kind = "dpo" or kind = "sft"'
     shown = f" (it is {value!r})" if isinstance(value, str | int | float | bool) else ""

@@ -12,6 +12,7 @@ from sport.config import Control
 from sport.jsonl import StoreError
 from sport.measure import measure
 from sport.progress import Progress
+from sport.remote.ledger import Ledger
 from sport.sources import Source, open_source
 from sport.store import Run
 from sport.tuning import Tuning, with_control
@@ -31,7 +32,8 @@ class Pipeline:
         """Tools and prompt are checked; what is heavy is loaded when a stage needs it."""
         self.run = run
         self.progress = progress
-        self._bench = Workbench(run.recipe, run.path / "cache")
+        self._ledger = Ledger(run.path / "usage.jsonl", run.recipe.budget)
+        self._bench = Workbench(run.recipe, run.path / "cache", self._ledger)
         self._bench.check()
 
     @cached_property
@@ -56,7 +58,8 @@ class Pipeline:
         """Step sampling and verification on the tasks."""
         verifier = make_verifier(self.run.recipe.verifier.kind, golds(tasks))
         file = self.run.path / "trajectories.jsonl"
-        self._solve(f"round {round}: exploring", file, tasks, adapter, round, verifier)
+        name = f"round {round}: exploring"
+        self._solve("explore", name, file, tasks, adapter, round, verifier)
         return list(self.run.trajectories(round))
 
     def explored(self, round: int) -> list[Trajectory]:
@@ -106,7 +109,7 @@ class Pipeline:
             file = self.run.evaluation_file(round, split, control)
             name = f"round {round}{f' ({control})' if control else ''}: evaluating on {split}"
             tasks = self._split(split)
-            seconds = self._solve(name, file, tasks, adapter, round, None)
+            seconds = self._solve("evaluate", name, file, tasks, adapter, round, None)
             row = measure(self.run, self.source, split, round, control, seconds)
             self.run.add_metrics(row)
             self.progress.say(f"{name}: {in_words(row)}")
@@ -131,6 +134,7 @@ class Pipeline:
 
     def _solve(
         self,
+        stage: str,
         name: str,
         file: Path,
         tasks: Sequence[Task],
@@ -140,25 +144,37 @@ class Pipeline:
     ) -> float:
         """Solves the tasks that a file of trajectories still lacks; returns the seconds taken."""
         recipe = self.run.recipe
-        group = recipe.explore.group if verifier else recipe.evaluation.group
-        done = self.run.resume(file, tasks, round, group)
-        if done == len(tasks):
-            return 0.0
-        with self.progress.activity(name, len(tasks), done) as activity:
-            solving = self._bench.solve(
-                tasks[done:],
-                self._bench.policy(adapter),
-                verifier,
-                plan=recipe.sampling.plan if verifier else greedy(recipe),
-                round=round,
-                group=group,
-                commit=lambda trajectories: self.run.append(file, trajectories),
-                done=activity.advance,
-                say=activity.say,
-            )
-            asyncio.run(solving)
-            activity.say("")
-        return activity.seconds
+        settings = recipe.explore if verifier else recipe.evaluation
+        group = None if recipe.policy.kind == "chat" else settings.group
+        owed = self.run.owed(file, tasks, round, group)
+        seconds = 0.0
+        if owed:
+            with (
+                self.progress.activity(name, len(tasks), len(tasks) - len(owed)) as activity,
+                self._ledger.at(stage, round),
+            ):
+                solving = self._bench.solve(
+                    owed,
+                    self._bench.controller(adapter),
+                    verifier,
+                    plan=recipe.sampling.plan if verifier else greedy(recipe),
+                    round=round,
+                    group=group,
+                    commit=partial(self._commit, file),
+                    done=activity.advance,
+                    say=activity.say,
+                    check=self._ledger.check,
+                )
+                asyncio.run(solving)
+                activity.say("")
+            seconds = activity.seconds
+        if group is None:
+            self.run.put_in_order(file, tasks, round)
+        return seconds
+
+    def _commit(self, file: Path, trajectories: list[Trajectory]) -> None:
+        self.run.append(file, trajectories)
+        self._ledger.flush()
 
     def _dev_score(self, tasks: Sequence[Task], adapter: Path) -> float:
         """AnsAcc on the development tasks."""
@@ -183,7 +199,7 @@ def solve_one(run: Run, task: Task, adapter: Path | None) -> Trajectory:
     found: list[Trajectory] = []
     solving = bench.solve(
         [task],
-        bench.policy(adapter),
+        bench.controller(adapter),
         None,
         plan=greedy(run.recipe),
         round=0,

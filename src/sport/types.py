@@ -272,13 +272,15 @@ class Step(Record):
     """One step of a trajectory: all its candidates, the verdict, and the one that went on.
 
     ``chosen`` differs from ``verdict.best`` only where there was no verdict; it is ``None`` where
-    no candidate left a live world.
+    no candidate left a live world. ``missing`` holds a reason for each candidate that a server did
+    not give: the others are judged without it.
     """
 
     index: int
     candidates: tuple[Candidate, ...]
     verdict: Verdict
     chosen: int | None
+    missing: tuple[str, ...] = ()
 
     @property
     def winner(self) -> Candidate | None:
@@ -286,7 +288,7 @@ class Step(Record):
         return None if self.chosen is None else self.candidates[self.chosen]
 
 
-End = Literal["finished", "max_steps", "max_errors", "context_full", "failed"]
+End = Literal["finished", "max_steps", "max_errors", "context_full", "unavailable", "failed"]
 
 
 class Trajectory(Record):

@@ -22,7 +22,8 @@ class Funnel:
         judged: Steps with a verdict.
         pairs: Preference pairs.
         ends: How trajectories ended.
-        statuses: What came of the candidates: ``ok``, ``unparsed``, or the sandbox's status.
+        statuses: What came of the candidates: ``ok``, ``unparsed``, the sandbox's status, or
+            ``missing`` where a server did not give them.
         errors: Exceptions by class, the most frequent first.
         abstained: Why steps have no verdict: abstentions, and failures of the verifier (D2).
         dropped: Why candidates gave no pair.
@@ -61,6 +62,8 @@ def count(trajectories: Iterable[Trajectory], config: PairConfig) -> Funnel:
             if step.verdict.best is None:
                 failed = step.verdict.reason.startswith("no verdict")
                 funnel.abstained["verifier failed" if failed else "nothing acceptable"] += 1
+            if step.missing:
+                funnel.statuses["missing"] += len(step.missing)
             for candidate in step.candidates:
                 _count_candidate(funnel, candidate)
         _, reasons = build_pairs([trajectory], config)

@@ -23,6 +23,7 @@ from sport.evals.funnel import Funnel, count
 from sport.evals.metrics import score
 from sport.evals.table import METRICS, Row, change, groups, label, percent, preference
 from sport.evals.table import terminal_table as terminal_table
+from sport.remote.ledger import Account, Usage, of_models
 from sport.types import Gold, Task, Trajectory
 from sport.verify.relabel import VerifierReport, verifier_accuracy
 
@@ -58,6 +59,10 @@ class Reportable(Protocol):
 
     def trajectories(self, round: int | None = None) -> Iterator[Trajectory]:
         """What exploring gave."""
+        ...
+
+    def usage(self) -> dict[Account, Usage]:
+        """What servers were asked and what it cost."""
         ...
 
     def evaluation(
@@ -113,6 +118,7 @@ def write_report(run: Reportable) -> Path:
         curve=Markup(curve_svg(main)) if main else "",
         rounds=explored,
         endings=_endings(run, main),
+        usage=list(of_models(run.usage())),
         tiers=sorted({tier for r in explored for tier in r.funnel.tier}),
         kinds=sorted({kind for row in main for kind in row["by_kind"]}),
         metrics=METRICS,
