@@ -110,6 +110,46 @@ def make_verifier(kind: str, golds: Mapping[str, Gold]) -> Verifier:
     return HonestVerifier(RandomVerifier() if kind == "random" else RubricVerifier())
 
 
+def llm_verifier(recipe: Recipe, ledger: Ledger) -> Verifier:
+    """The verifier behind the recipe's server.
+
+    Raises:
+        RecipeError: Its prompt is not one.
+        RemoteError: The server's key is not there.
+    """
+    from sport.remote.client import ChatClient
+    from sport.verify.llm import LLMVerifier
+    from sport.verify.prompt import PROMPT, check_prompt
+
+    settings = recipe.verifier
+    server = settings.server
+    assert server is not None and server.model is not None, "the recipe was validated"
+    prompt = PROMPT if settings.prompt is None else recipe.path(settings.prompt)
+    try:
+        check_prompt(prompt)
+    except ValueError as error:
+        raise RecipeError(f"verifier.prompt: {error}") from None
+    return LLMVerifier(
+        ChatClient(server, server.model, "verifier", ledger),
+        mode=settings.mode,
+        votes=settings.votes,
+        images=settings.images,
+        temperature=settings.temperature,
+        max_new_tokens=settings.max_new_tokens,
+        prompt=prompt,
+    )
+
+
+@asynccontextmanager
+async def entered(*parts: object) -> AsyncIterator[None]:
+    """Connects those parts that hold connections, and closes them at the end of the block."""
+    async with AsyncExitStack() as stack:
+        for part in parts:
+            if isinstance(part, AbstractAsyncContextManager):
+                await stack.enter_async_context(part)
+        yield
+
+
 class Workbench:
     """What a run's trajectories are made with: tools, sandbox, and the policy in use.
 
@@ -154,6 +194,12 @@ class Workbench:
         for server in self._recipe.servers().values():
             Key.read(server.key_env)
 
+    def verifier(self, golds: Mapping[str, Gold]) -> Verifier:
+        """The recipe's verifier; only an oracle sees the gold of the tasks."""
+        if self._recipe.verifier.kind == "llm":
+            return llm_verifier(self._recipe, self._ledger)
+        return make_verifier(self._recipe.verifier.kind, golds)
+
     def controller(self, adapter: Path | None) -> Policy:
         """The policy with an adapter, to sample from: a server's, or the one loaded here."""
         if self._recipe.policy.kind == "chat":
@@ -193,11 +239,7 @@ class Workbench:
     ) -> None:
         """Solves tasks in groups, or without one at their own pace; see :mod:`sport.rollouts`."""
         recipe = self._recipe
-        async with AsyncExitStack() as stack:
-            sandbox = await stack.enter_async_context(self.sandbox())
-            for part in (policy, verifier):
-                if isinstance(part, AbstractAsyncContextManager):
-                    await stack.enter_async_context(part)
+        async with self.sandbox() as sandbox, entered(policy, verifier):
 
             async def one(task: Task, policy: Policy) -> Trajectory:
                 return await explore(

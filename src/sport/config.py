@@ -137,8 +137,35 @@ class SandboxSettings(Section):
 class VerifierSettings(Section):
     """Who names the best candidate of a step."""
 
-    kind: Literal["rubric", "random", "oracle"] = "rubric"
-    """`rubric`: rules, offline; `random` and `oracle` are controls."""
+    kind: Literal["rubric", "llm", "random", "oracle"] = "rubric"
+    """`rubric`: rules, offline; `llm`: a language model behind a server; `random` and `oracle` are
+    controls."""
+    server: ServerSettings | None = None
+    """The server of `llm`, with the `model` that judges."""
+    mode: Literal["best", "ranking", "scores"] = "best"
+    """What `llm` is asked for: the best candidate, a ranking, or scores from 0 to 10."""
+    votes: int = Field(1, ge=1, le=15)
+    """Verdicts that `llm` gives on a step, each in another order of the candidates; the step has a
+    verdict only if more than half of them agree."""
+    images: bool = True
+    """Whether `llm` sees the pictures; turn it off for a model of text alone."""
+    temperature: float = Field(0.0, ge=0)
+    """Temperature of the answers of `llm`."""
+    max_new_tokens: int = Field(512, ge=16)
+    """Longest answer of `llm`, in tokens."""
+    prompt: str | None = None
+    """Path of a `.md` file with a prompt of your own for `llm`."""
+
+    @model_validator(mode="after")
+    def _server_where_it_is_asked(self) -> Self:
+        if (self.kind == "llm") != (self.server is not None):
+            raise ValueError(
+                'verifier: kind = "llm" and a section [verifier.server] with url and model '
+                "go together"
+            )
+        if self.server is not None and self.server.model is None:
+            raise ValueError("verifier.server: `model` is missing: name the model that judges")
+        return self
 
 
 class DPOStage(StepDPOConfig):
@@ -241,7 +268,7 @@ class Recipe(Section):
 
     def servers(self) -> dict[str, ServerSettings]:
         """The servers that the recipe names, by section."""
-        named = {"policy": self.policy.server}
+        named = {"policy": self.policy.server, "verifier": self.verifier.server}
         return {section: server for section, server in named.items() if server is not None}
 
     def path(self, value: str) -> Path:
@@ -253,7 +280,7 @@ class Recipe(Section):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
-_PATHS = frozenset({"tasks", "policy.model", "policy.adapter"})
+_PATHS = frozenset({"tasks", "policy.model", "policy.adapter", "verifier.prompt"})
 
 
 def find_recipe(recipe: str) -> Path:

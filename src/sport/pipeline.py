@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
-from sport.assemble import Workbench, golds, greedy, make_verifier
+from sport.assemble import Workbench, golds, greedy
 from sport.config import Control
 from sport.jsonl import StoreError
 from sport.measure import measure
@@ -56,7 +56,7 @@ class Pipeline:
 
     def explore(self, tasks: Sequence[Task], adapter: Path | None, round: int) -> list[Trajectory]:
         """Step sampling and verification on the tasks."""
-        verifier = make_verifier(self.run.recipe.verifier.kind, golds(tasks))
+        verifier = self._bench.verifier(golds(tasks))
         file = self.run.path / "trajectories.jsonl"
         name = f"round {round}: exploring"
         self._solve("explore", name, file, tasks, adapter, round, verifier)

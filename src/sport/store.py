@@ -50,7 +50,9 @@ from sport.types import PreferencePair, Task, Trajectory
 
 R = TypeVar("R", Task, PreferencePair)
 
-RESUMABLE = re.compile(r"rounds|budget(\..*)?|policy\.server\.(?!model$|load_adapters$).*")
+RESUMABLE = re.compile(
+    r"rounds|budget(\..*)?|(policy|verifier)\.server\.(?!model$|load_adapters$).*"
+)
 """What may differ where a run goes on: a finished run goes on with more rounds, a stopped one with
 a larger budget or another way to its server."""
 

@@ -247,6 +247,13 @@ class Candidate(Record):
         return self.outcome is not None and self.outcome.status == "ok"
 
 
+class Vote(Record):
+    """One of several verdicts on the same step: whom it names, and the order that it saw."""
+
+    best: int | None
+    order: tuple[int, ...]
+
+
 class Verdict(Record):
     """A verifier's choice among the candidates of one step.
 
@@ -258,6 +265,7 @@ class Verdict(Record):
         order: The order in which the candidates were shown (D5); empty if it does not matter.
         verifier: Name of the verifier.
         attempts: How many times it was asked.
+        votes: What it was made of, where several votes were taken; ``order`` is then empty.
     """
 
     best: int | None
@@ -266,6 +274,7 @@ class Verdict(Record):
     order: tuple[int, ...] = ()
     verifier: str = ""
     attempts: int = 1
+    votes: tuple[Vote, ...] = ()
 
 
 class Step(Record):

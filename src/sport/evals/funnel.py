@@ -60,8 +60,7 @@ def count(trajectories: Iterable[Trajectory], config: PairConfig) -> Funnel:
             funnel.candidates += len(step.candidates)
             funnel.judged += step.verdict.best is not None
             if step.verdict.best is None:
-                failed = step.verdict.reason.startswith("no verdict")
-                funnel.abstained["verifier failed" if failed else "nothing acceptable"] += 1
+                funnel.abstained[_why(step.verdict.reason)] += 1
             if step.missing:
                 funnel.statuses["missing"] += len(step.missing)
             for candidate in step.candidates:
@@ -70,6 +69,13 @@ def count(trajectories: Iterable[Trajectory], config: PairConfig) -> Funnel:
         funnel.pairs += reasons.pop("kept", 0)
         funnel.dropped.update(reasons)
     return funnel
+
+
+def _why(reason: str) -> str:
+    """The kind of a reason for which a step has no verdict."""
+    if reason.startswith("no verdict"):
+        return "verifier failed"
+    return "votes differ" if reason.startswith("votes differ") else "nothing acceptable"
 
 
 def _count_candidate(funnel: Funnel, candidate: Candidate) -> None:

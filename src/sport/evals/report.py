@@ -21,8 +21,10 @@ from sport.evals.curve import curve_png, curve_svg
 from sport.evals.examples import Contrast, Failure, contrasts, failures
 from sport.evals.funnel import Funnel, count
 from sport.evals.metrics import score
+from sport.evals.statistics import wilson
 from sport.evals.table import METRICS, Row, change, groups, label, percent, preference
 from sport.evals.table import terminal_table as terminal_table
+from sport.evals.verdicts import VerdictStats, verdict_stats
 from sport.remote.ledger import Account, Usage, of_models
 from sport.types import Gold, Task, Trajectory
 from sport.verify.relabel import VerifierReport, verifier_accuracy
@@ -79,6 +81,7 @@ class Round:
     number: int
     funnel: Funnel
     agreement: VerifierReport
+    verdicts: VerdictStats
     examples: list[Contrast] = field(default_factory=list)
 
 
@@ -127,6 +130,7 @@ def write_report(run: Reportable) -> Path:
         change=change,
         preference=preference,
         shown=shown,
+        wilson=wilson,
     )
     target = run.path / "report.html"
     _write(target, page.encode("utf-8", "replace"))
@@ -173,6 +177,7 @@ def _round(run: Reportable, number: int) -> Round:
         number=number,
         funnel=count(run.trajectories(number), run.recipe.pairs),
         agreement=verifier_accuracy(run.trajectories(number), golds),
+        verdicts=verdict_stats(run.trajectories(number)),
         examples=contrasts(run.trajectories(number), run.recipe.pairs),
     )
 
