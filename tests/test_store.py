@@ -87,7 +87,7 @@ def test_a_partial_group_is_owed_again(tmp_path: Path, written: int, kept: int) 
         run.append(file, [trajectory(t, round=2) for t in tasks(written)])
         with file.open("ab") as out:
             out.write(b'{"task": {"id"')
-        assert run.resume(file, tasks(5), round=2, group=2) == kept
+        assert list(run.owed(file, tasks(5), round=2, group=2)) == tasks(5)[kept:]
         assert [t.task.id for t in run.trajectories(2)] == [f"t{i}" for i in range(kept)]
         assert len(list(run.trajectories(1))) == 5
         assert file.read_bytes().endswith(b"\n")
@@ -98,7 +98,7 @@ def test_trajectories_of_other_tasks_are_refused(tmp_path: Path) -> None:
         file = run.path / "trajectories.jsonl"
         run.append(file, [trajectory(t) for t in tasks(2)])
         with pytest.raises(StoreError, match="not those of the round's tasks"):
-            run.resume(file, tasks(4)[::-1], round=1, group=2)
+            run.owed(file, tasks(4)[::-1], round=1, group=2)
 
 
 def test_a_second_writer_is_refused_and_a_reader_is_not(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +13,14 @@ from sport.config import Recipe, RecipeError
 from sport.loop import explore
 from sport.policy.base import Policy, SamplingPlan
 from sport.policy.messages import opening
-from sport.rollouts import Throttled, rollout
+from sport.remote.keys import Key
+from sport.remote.ledger import Ledger
+from sport.rollouts import Throttled, rollout, stream
 from sport.types import Gold, Message, Task, Trajectory
 from sport.verify.base import Verifier
 
 if TYPE_CHECKING:
+    from sport.policy.chat import ChatPolicy
     from sport.policy.local import LocalPolicy
     from sport.sandbox.base import Sandbox
     from sport.tools.base import Tool
@@ -71,6 +74,28 @@ def policy_name(recipe: Recipe, adapter: Path | None) -> str:
     return Path(recipe.policy.model).name + (f"+{adapter.name}" if adapter else "")
 
 
+def chat_policy(recipe: Recipe, adapter: Path | None, ledger: Ledger) -> ChatPolicy:
+    """The recipe's controller behind its server.
+
+    Raises:
+        RecipeError: There is an adapter, and the server is not said to load any.
+        RemoteError: The server's key is not there.
+    """
+    from sport.policy.chat import ChatPolicy
+    from sport.remote.client import ChatClient
+
+    server = recipe.policy.server
+    assert server is not None, "the recipe was validated"
+    if adapter is not None and not server.load_adapters:
+        raise RecipeError(
+            f"policy.server.load_adapters is false, so the tuned adapter {adapter} cannot reach "
+            f"{server.url}. Set it to true where the server is a vLLM that loads adapters, or use "
+            "rounds = 0, `sport synth` and `sport explore` with a server that cannot be tuned."
+        )
+    client = ChatClient(server, recipe.policy.model, "policy", ledger)
+    return ChatPolicy(client, policy_name(recipe, adapter), adapter)
+
+
 def make_verifier(kind: str, golds: Mapping[str, Gold], accuracy: float = 1.0) -> Verifier:
     """A verifier whose every verdict is honest (D2).
 
@@ -89,18 +114,62 @@ def make_verifier(kind: str, golds: Mapping[str, Gold], accuracy: float = 1.0) -
     return HonestVerifier(RandomVerifier() if kind == "random" else RubricVerifier())
 
 
+def llm_verifier(recipe: Recipe, ledger: Ledger) -> Verifier:
+    """The verifier behind the recipe's server.
+
+    Raises:
+        RecipeError: Its prompt is not one.
+        RemoteError: The server's key is not there.
+    """
+    from sport.remote.client import ChatClient
+    from sport.verify.llm import LLMVerifier
+    from sport.verify.prompt import PROMPT, check_prompt
+
+    settings = recipe.verifier
+    server = settings.server
+    assert server is not None and server.model is not None, "the recipe was validated"
+    prompt = PROMPT if settings.prompt is None else recipe.path(settings.prompt)
+    try:
+        check_prompt(prompt)
+    except ValueError as error:
+        raise RecipeError(f"verifier.prompt: {error}") from None
+    return LLMVerifier(
+        ChatClient(server, server.model, "verifier", ledger),
+        mode=settings.mode,
+        votes=settings.votes,
+        images=settings.images,
+        temperature=settings.temperature,
+        max_new_tokens=settings.max_new_tokens,
+        prompt=prompt,
+    )
+
+
+@asynccontextmanager
+async def entered(*parts: object) -> AsyncIterator[None]:
+    """Connects those parts that hold connections, and closes them at the end of the block."""
+    async with AsyncExitStack() as stack:
+        for part in parts:
+            if isinstance(part, AbstractAsyncContextManager):
+                await stack.enter_async_context(part)
+        yield
+
+
 class Workbench:
     """What a run's trajectories are made with: tools, sandbox, and the policy in use.
 
     Args:
         recipe: What the run does.
         cache: Folder of the results of deterministic tools; ``None`` keeps them in memory.
+        ledger: Where costs are booked; by default nowhere.
     """
 
-    def __init__(self, recipe: Recipe, cache: Path | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, cache: Path | None = None, ledger: Ledger | None = None
+    ) -> None:
         """Nothing is loaded before it is used."""
         self._recipe = recipe
         self._cache = cache
+        self._ledger = ledger or Ledger()
         self._policy: tuple[Path | None, LocalPolicy] | None = None
 
     @cached_property
@@ -123,11 +192,26 @@ class Workbench:
         Raises:
             ToolNotFound: A tool is not there.
             ValueError: The prompt is not there.
+            RemoteError: The key of a server is not there.
         """
         self.opening(Task(id="", query=""))
+        for server in self._recipe.servers().values():
+            Key.read(server.key_env)
+
+    def verifier(self, golds: Mapping[str, Gold]) -> Verifier:
+        """The recipe's verifier; only an oracle sees the gold of the tasks."""
+        if self._recipe.verifier.kind == "llm":
+            return llm_verifier(self._recipe, self._ledger)
+        return make_verifier(self._recipe.verifier.kind, golds)
+
+    def controller(self, adapter: Path | None) -> Policy:
+        """The policy with an adapter, to sample from: a server's, or the one loaded here."""
+        if self._recipe.policy.kind == "chat":
+            return chat_policy(self._recipe, adapter, self._ledger)
+        return self.policy(adapter)
 
     def policy(self, adapter: Path | None) -> LocalPolicy:
-        """The policy with an adapter; the last one asked for is kept loaded."""
+        """The policy with an adapter, loaded here, to tune; the last one asked for is kept."""
         if self._policy is None or self._policy[0] != adapter:
             self._policy = None
             self._policy = (adapter, self.fresh_policy(adapter))
@@ -151,14 +235,15 @@ class Workbench:
         *,
         plan: SamplingPlan,
         round: int,
-        group: int,
+        group: int | None,
         commit: Callable[[list[Trajectory]], None],
         done: Callable[[int], None] = lambda n: None,
         say: Callable[[str], None] = lambda text: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Solves tasks in groups; see :func:`sport.rollouts.rollout`."""
+        """Solves tasks in groups, or without one at their own pace; see :mod:`sport.rollouts`."""
         recipe = self._recipe
-        async with self.sandbox() as sandbox:
+        async with self.sandbox() as sandbox, entered(policy, verifier):
 
             async def one(task: Task, policy: Policy) -> Trajectory:
                 return await explore(
@@ -174,7 +259,22 @@ class Workbench:
                     round=round,
                 )
 
-            await rollout(tasks, policy, one, group=group, commit=commit, done=done, say=say)
+            if group is None:
+                in_flight = recipe.policy.server.concurrency if recipe.policy.server else 1
+                await stream(
+                    tasks, policy, one, in_flight=in_flight, commit=commit, done=done, check=check
+                )
+            else:
+                await rollout(
+                    tasks,
+                    policy,
+                    one,
+                    group=group,
+                    commit=commit,
+                    done=done,
+                    say=say,
+                    check=check,
+                )
 
     @asynccontextmanager
     async def sandbox(self) -> AsyncIterator[Sandbox]:

@@ -17,6 +17,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sport.policy.base import SamplingPlan
+from sport.remote.config import BudgetSettings, ServerSettings
 from sport.sandbox.base import Limits
 from sport.tune.config import PairConfig, SFTConfig, StepDPOConfig
 
@@ -49,10 +50,13 @@ class Synthesis(Section):
 class PolicySettings(Section):
     """The controller that is to become better."""
 
-    kind: Literal["local"] = "local"
-    """`local`: a vision-language model that transformers loads on this machine."""
+    kind: Literal["local", "chat"] = "local"
+    """`local`: a vision-language model that transformers loads on this machine; `chat`: one behind
+    a server, which samples, while tuning still loads `model` here."""
     model: str = "pocket"
     """`pocket` (the embedded model), a folder, or a name on the model hub."""
+    server: ServerSettings | None = None
+    """The server of `chat`."""
     adapter: str | None = None
     """Folder of a PEFT adapter to start from."""
     prompt: str = "compact"
@@ -68,6 +72,14 @@ class PolicySettings(Section):
     """CPU threads of the model; all cores where it is left out."""
     batch_rows: int = Field(320, ge=1)
     """Candidates that are decoded together."""
+
+    @model_validator(mode="after")
+    def _server_where_it_is_asked(self) -> Self:
+        if (self.kind == "chat") != (self.server is not None):
+            raise ValueError(
+                'policy: kind = "chat" and a section [policy.server] with a url go together'
+            )
+        return self
 
 
 class Sampling(Section):
@@ -131,8 +143,35 @@ class SandboxSettings(Section):
 class VerifierSettings(Section):
     """Who names the best candidate of a step."""
 
-    kind: Literal["rubric", "random", "oracle"] = "rubric"
-    """`rubric`: rules, offline; `random` and `oracle` are controls."""
+    kind: Literal["rubric", "llm", "random", "oracle"] = "rubric"
+    """`rubric`: rules, offline; `llm`: a language model behind a server; `random` and `oracle` are
+    controls."""
+    server: ServerSettings | None = None
+    """The server of `llm`, with the `model` that judges."""
+    mode: Literal["best", "ranking", "scores"] = "best"
+    """What `llm` is asked for: the best candidate, a ranking, or scores from 0 to 10."""
+    votes: int = Field(1, ge=1, le=15)
+    """Verdicts that `llm` gives on a step, each in another order of the candidates; the step has a
+    verdict only if more than half of them agree."""
+    images: bool = True
+    """Whether `llm` sees the pictures; turn it off for a model of text alone."""
+    temperature: float = Field(0.0, ge=0)
+    """Temperature of the answers of `llm`."""
+    max_new_tokens: int = Field(512, ge=16)
+    """Longest answer of `llm`, in tokens."""
+    prompt: str | None = None
+    """Path of a `.md` file with a prompt of your own for `llm`."""
+
+    @model_validator(mode="after")
+    def _server_where_it_is_asked(self) -> Self:
+        if (self.kind == "llm") != (self.server is not None):
+            raise ValueError(
+                'verifier: kind = "llm" and a section [verifier.server] with url and model '
+                "go together"
+            )
+        if self.server is not None and self.server.model is None:
+            raise ValueError("verifier.server: `model` is missing: name the model that judges")
+        return self
 
 
 class DPOStage(StepDPOConfig):
@@ -216,6 +255,8 @@ class Recipe(Section):
     """What is measured."""
     images: Images = Images()
     """How pictures enter."""
+    budget: BudgetSettings = BudgetSettings()
+    """What a run may spend."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -226,6 +267,21 @@ class Recipe(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _money_needs_prices(self) -> Self:
+        for server in self.servers().values():
+            if self.budget.money is not None and server.price is None:
+                raise ValueError(
+                    f"budget.money cannot be kept: the server {server.url} has no price. Give "
+                    "price = {input = …, output = …} for a million tokens"
+                )
+        return self
+
+    def servers(self) -> dict[str, ServerSettings]:
+        """The servers that the recipe names, by section."""
+        named = {"policy": self.policy.server, "verifier": self.verifier.server}
+        return {section: server for section, server in named.items() if server is not None}
+
     def path(self, value: str) -> Path:
         """A path of the recipe, made absolute."""
         return (self.root / value).absolute()
@@ -235,7 +291,7 @@ class Recipe(Section):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
-_PATHS = frozenset({"tasks", "policy.model", "policy.adapter"})
+_PATHS = frozenset({"tasks", "policy.model", "policy.adapter", "verifier.prompt"})
 
 
 def find_recipe(recipe: str) -> Path:
@@ -332,7 +388,8 @@ def _problem(loc: tuple[int | str, ...], kind: str, message: str, value: object)
         known = _known_keys(loc[:-1])
         return f"unknown key {where!r}.{_nearest(str(loc[-1]), known)} Known: {', '.join(known)}."
     if kind == "value_error":
-        return message.removeprefix("Value error, ")
+        where = f"{where}: " if len(keys) > 1 else ""
+        return where + message.removeprefix("Value error, ")
     if kind.startswith("union_tag"):
         return f'{where}: a stage has kind = "dpo" or kind = "sft"'
     shown = f" (it is {value!r})" if isinstance(value, str | int | float | bool) else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -98,6 +98,27 @@ def keep_lines(path: Path, count: int) -> None:
 def mend(path: Path) -> None:
     """Cuts off a torn last line."""
     keep_lines(path, sum(1 for _ in read_lines(path)))
+
+
+def sort_lines(path: Path, places: Sequence[int]) -> None:
+    """Rewrites a file of whole lines in the order of their places; equal places keep theirs.
+
+    A reader sees the old file or the new one, and lines are copied one at a time.
+    """
+    starts, position = [], 0
+    for line in read_lines(path):
+        starts.append(position)
+        position += len(line)
+    order = sorted(range(len(starts)), key=places.__getitem__)
+    part = path.with_name(f".sorting-{path.name}")
+    with storing(path), path.open("rb") as old, part.open("wb") as new:
+        for index in order:
+            old.seek(starts[index])
+            new.write(old.readline())
+        new.flush()
+        os.fsync(new.fileno())
+    with storing(path):
+        os.replace(part, path)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from sport.policy.base import ContextFull, Policy, Request, SamplingPlan
+from sport.policy.base import ContextFull, Missing, Policy, Request, Sample, SamplingPlan
 from sport.policy.messages import history, observe
 from sport.sandbox.base import Sandbox, Snapshot
 from sport.types import (
@@ -83,16 +83,27 @@ async def explore(
     try:
         while end is None:
             origin = (seed, round, task.id, len(steps))
-            actions = await _sample(policy, history(opening, steps), plan, origin)
-            if isinstance(actions, ContextFull):
-                end, detail = "context_full", str(actions)
+            sample = await _sample(policy, history(opening, steps), plan, origin)
+            if isinstance(sample, ContextFull):
+                end, detail = "context_full", str(sample)
+                break
+            actions = [a for a in sample if isinstance(a, Action)]
+            missing = tuple(m.reason for m in sample if isinstance(m, Missing))
+            if not actions:
+                end, detail = "unavailable", missing[0]
                 break
             outcomes = await _execute(sandbox, world, actions, derive_seed(*origin))
             candidates = tuple(map(_candidate, actions, outcomes))
             verdict = await _judge(verifier, blind, steps, candidates, derive_seed(*origin, "v"))
             chosen = _choose(verdict, candidates)
             steps.append(
-                Step(index=len(steps), candidates=candidates, verdict=verdict, chosen=chosen)
+                Step(
+                    index=len(steps),
+                    candidates=candidates,
+                    verdict=verdict,
+                    chosen=chosen,
+                    missing=missing,
+                )
             )
             end, detail = _ended(steps, max_steps, max_errors)
             won = None if chosen is None else outcomes[chosen]
@@ -117,11 +128,11 @@ async def explore(
 
 async def _sample(
     policy: Policy, messages: tuple[Message, ...], plan: SamplingPlan, origin: tuple[object, ...]
-) -> list[Action] | ContextFull:
+) -> Sample:
     """Step sampling: n actions from the same history."""
     seeds = tuple(derive_seed(*origin, j) for j in range(plan.n))
-    [actions] = await policy.sample([Request(messages=messages, seeds=seeds, plan=plan)])
-    return actions
+    [sample] = await policy.sample([Request(messages=messages, seeds=seeds, plan=plan)])
+    return sample
 
 
 async def _execute(

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
-from sport.assemble import Workbench, golds, greedy, make_verifier
+from sport.assemble import Workbench, golds, greedy
 from sport.config import Control, TuneStage
 from sport.jsonl import StoreError
 from sport.measure import Measurement, measure
 from sport.progress import Progress
+from sport.remote.ledger import Ledger
 from sport.sources import Source, open_source
 from sport.store import Run
 from sport.tuning import Tuning, imitation
@@ -38,7 +39,8 @@ class Pipeline:
         self.run = run
         self.progress = progress
         self._tracker = tracker
-        self._bench = Workbench(run.recipe, run.path / "cache")
+        self._ledger = Ledger(run.path / "usage.jsonl", run.recipe.budget)
+        self._bench = Workbench(run.recipe, run.path / "cache", self._ledger)
         self._bench.check()
 
     @cached_property
@@ -61,9 +63,10 @@ class Pipeline:
 
     def explore(self, tasks: Sequence[Task], adapter: Path | None, round: int) -> list[Trajectory]:
         """Step sampling and verification on the tasks."""
-        verifier = make_verifier(self.run.recipe.verifier.kind, golds(tasks))
+        verifier = self._bench.verifier(golds(tasks))
         file = self.run.path / "trajectories.jsonl"
-        self._solve(f"round {round}: exploring", file, tasks, adapter, round, verifier)
+        name = f"round {round}: exploring"
+        self._solve("explore", name, file, tasks, adapter, round, verifier)
         return list(self.run.trajectories(round))
 
     def explored(self, round: int) -> list[Trajectory]:
@@ -136,8 +139,10 @@ class Pipeline:
         if any(what.is_of(row) for row in self.run.metrics()):
             return
         tasks = self._split(what.split)
-        verifier = make_verifier(what.verifier, golds(tasks)) if what.verifier else None
-        seconds = self._solve(name, what.file(self.run), tasks, adapter, what.round, verifier)
+        verifier = self._bench.verifier(golds(tasks)) if what.samples > 1 else None
+        seconds = self._solve(
+            "evaluate", name, what.file(self.run), tasks, adapter, what.round, verifier
+        )
         row = measure(self.run, self.source, what, seconds)
         self.run.add_metrics(row)
         self.progress.say(f"{name}: {in_words(row)}")
@@ -162,6 +167,7 @@ class Pipeline:
 
     def _solve(
         self,
+        stage: str,
         name: str,
         file: Path,
         tasks: Sequence[Task],
@@ -171,25 +177,37 @@ class Pipeline:
     ) -> float:
         """Solves the tasks that a file of trajectories still lacks; returns the seconds taken."""
         recipe = self.run.recipe
-        group = recipe.explore.group if verifier else recipe.evaluation.group
-        done = self.run.resume(file, tasks, round, group)
-        if done == len(tasks):
-            return 0.0
-        with self.progress.activity(name, len(tasks), done) as activity:
-            solving = self._bench.solve(
-                tasks[done:],
-                self._bench.policy(adapter),
-                verifier,
-                plan=recipe.sampling.plan if verifier else greedy(recipe),
-                round=round,
-                group=group,
-                commit=lambda trajectories: self.run.append(file, trajectories),
-                done=activity.advance,
-                say=activity.say,
-            )
-            asyncio.run(solving)
-            activity.say("")
-        return activity.seconds
+        settings = recipe.explore if verifier else recipe.evaluation
+        group = None if recipe.policy.kind == "chat" else settings.group
+        owed = self.run.owed(file, tasks, round, group)
+        seconds = 0.0
+        if owed:
+            with (
+                self.progress.activity(name, len(tasks), len(tasks) - len(owed)) as activity,
+                self._ledger.at(stage, round),
+            ):
+                solving = self._bench.solve(
+                    owed,
+                    self._bench.controller(adapter),
+                    verifier,
+                    plan=recipe.sampling.plan if verifier else greedy(recipe),
+                    round=round,
+                    group=group,
+                    commit=partial(self._commit, file),
+                    done=activity.advance,
+                    say=activity.say,
+                    check=self._ledger.check,
+                )
+                asyncio.run(solving)
+                activity.say("")
+            seconds = activity.seconds
+        if group is None:
+            self.run.put_in_order(file, tasks, round)
+        return seconds
+
+    def _commit(self, file: Path, trajectories: list[Trajectory]) -> None:
+        self.run.append(file, trajectories)
+        self._ledger.flush()
 
     def _dev_score(self, tasks: Sequence[Task], adapter: Path) -> float:
         """AnsAcc on the development tasks."""
@@ -214,7 +232,7 @@ def solve_one(run: Run, task: Task, adapter: Path | None) -> Trajectory:
     found: list[Trajectory] = []
     solving = bench.solve(
         [task],
-        bench.policy(adapter),
+        bench.controller(adapter),
         None,
         plan=greedy(run.recipe),
         round=0,

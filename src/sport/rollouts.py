@@ -1,9 +1,12 @@
-"""Many tasks at once, in fixed groups that step together.
+"""Many tasks at once: in fixed groups that step together, or each at its own pace.
 
 A batched policy computes the same numbers only for the same batch. So the tasks of a group, which
 are fixed by their order, step in lockstep: the policy is asked once all trajectories that are
 still alive have asked, for all of them, in the order of their tasks. Sandboxes and tools run
 concurrently in between.
+
+A server batches by itself and promises no equal numbers. There every trajectory goes at its own
+pace and is committed as soon as it ends.
 """
 
 from __future__ import annotations
@@ -12,9 +15,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from sport.policy.base import ContextFull, Policy, Request
+from sport.concurrency import all_of
+from sport.policy.base import Policy, Request, Sample
 from sport.sandbox.base import Sandbox, Snapshot
-from sport.types import Action, Outcome, Task, Trajectory
+from sport.types import Outcome, Task, Trajectory
 
 Solve = Callable[[Task, Policy], Awaitable[Trajectory]]
 """Solves one task with a policy."""
@@ -29,6 +33,7 @@ async def rollout(
     commit: Callable[[list[Trajectory]], None],
     done: Callable[[int], None] = lambda n: None,
     say: Callable[[str], None] = lambda text: None,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Solves tasks in groups.
 
@@ -40,12 +45,14 @@ async def rollout(
         commit: Takes the trajectories of a finished group, in the order of its tasks.
         done: Told of trajectories that have ended, by number.
         say: Told how the group goes, in words.
+        check: Asked before each group; what it raises ends the rollout there.
 
     Raises:
         Exception: What ``solve`` raised first; the group is abandoned, and nothing of it is
             committed.
     """
     for start in range(0, len(tasks), group):
+        check()
         chunk = tasks[start : start + group]
         lockstep = Lockstep(policy, len(chunk), say)
 
@@ -57,20 +64,51 @@ async def rollout(
             done(1)
             return trajectory
 
-        commit(await _gather([one(i, task) for i, task in enumerate(chunk)]))
+        commit(await all_of([one(i, task) for i, task in enumerate(chunk)]))
 
 
-async def _gather(coroutines: Sequence[Awaitable[Trajectory]]) -> list[Trajectory]:
-    """All results in order; the first error ends the others and is raised as it is."""
-    running = [asyncio.ensure_future(c) for c in coroutines]
-    try:
-        return list(await asyncio.gather(*running))
-    except BaseException:
-        for task in running:
-            task.cancel()
-        # Sandboxes must have let go of their worlds before anything else happens.
-        await asyncio.gather(*running, return_exceptions=True)
-        raise
+async def stream(
+    tasks: Sequence[Task],
+    policy: Policy,
+    solve: Solve,
+    *,
+    in_flight: int,
+    commit: Callable[[list[Trajectory]], None],
+    done: Callable[[int], None] = lambda n: None,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Solves tasks at their own pace, and commits each trajectory as it ends.
+
+    Args:
+        tasks: Begun in this order.
+        policy: Asked for one step of one trajectory at a time, by many at once.
+        solve: Solves one task with the policy.
+        in_flight: How many trajectories are under way at a time.
+        commit: Takes a finished trajectory.
+        done: Told of trajectories that have ended, by number.
+        check: Asked before each task. What it raises begins no more of them, and is raised once
+            all that are under way have ended.
+
+    Raises:
+        Exception: What ``solve`` raised first; trajectories under way are abandoned.
+    """
+    owed = iter(tasks)
+    halted: list[Exception] = []
+
+    async def work() -> None:
+        for task in owed:
+            try:
+                check()
+            except Exception as reason:
+                halted.append(reason)
+            if halted:
+                return
+            commit([await solve(task, policy)])
+            done(1)
+
+    await all_of([work() for _ in range(min(in_flight, len(tasks)))])
+    if halted:
+        raise halted[0]
 
 
 class Lockstep:
@@ -84,7 +122,7 @@ class Lockstep:
         self._say = say
         self._steps = 0
         self._seated = set(range(seats))
-        self._asked: dict[int, tuple[Request, asyncio.Future[list[Action] | ContextFull]]] = {}
+        self._asked: dict[int, tuple[Request, asyncio.Future[Sample]]] = {}
         self._sampling: set[asyncio.Task[None]] = set()
 
     def seat(self, index: int) -> Policy:
@@ -97,11 +135,9 @@ class Lockstep:
         self._asked.pop(index, None)
         self._go_if_all_asked()
 
-    async def ask(self, index: int, request: Request) -> list[Action] | ContextFull:
+    async def ask(self, index: int, request: Request) -> Sample:
         """Waits for the others, then for the policy."""
-        future: asyncio.Future[list[Action] | ContextFull] = (
-            asyncio.get_running_loop().create_future()
-        )
+        future: asyncio.Future[Sample] = asyncio.get_running_loop().create_future()
         self._asked[index] = (request, future)
         self._go_if_all_asked()
         return await future
@@ -116,9 +152,7 @@ class Lockstep:
             self._sampling.add(sampling)
             sampling.add_done_callback(self._sampling.discard)
 
-    async def _sample(
-        self, batch: Sequence[tuple[Request, asyncio.Future[list[Action] | ContextFull]]]
-    ) -> None:
+    async def _sample(self, batch: Sequence[tuple[Request, asyncio.Future[Sample]]]) -> None:
         futures = [future for _, future in batch]
         try:
             answers = await self._policy.sample([request for request, _ in batch])
@@ -145,7 +179,7 @@ class _Seat:
         self._index = index
         self.name = name
 
-    async def sample(self, requests: Sequence[Request]) -> list[list[Action] | ContextFull]:
+    async def sample(self, requests: Sequence[Request]) -> Sequence[Sample]:
         return [await self._lockstep.ask(self._index, request) for request in requests]
 
 

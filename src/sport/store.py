@@ -14,10 +14,12 @@
     adapters/r<k>[-<control>]           what tuning gave
     blobs/  cache/                      files by content; results of deterministic tools
     metrics.jsonl          one evaluation a line
+    usage.jsonl            what servers were asked and what it cost, by stage, round and model
     report.html  run.log
 
 There is one writer at a time, and any number of readers. Lines are on the disk before the next
-stage starts; trajectories are appended in whole groups, in the order of their tasks.
+stage starts; trajectories are appended in whole groups, in the order of their tasks. Those of a
+server are appended one by one, as they end, and put in order when the last has.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -39,15 +42,20 @@ from sport.jsonl import (
     keep_lines,
     mend,
     read_lines,
+    sort_lines,
     storing,
     write_whole,
 )
+from sport.remote.ledger import Account, Usage, read_usage
 from sport.types import PreferencePair, Task, Trajectory
 
 R = TypeVar("R", Task, PreferencePair)
 
-RESUMABLE = frozenset({"rounds"})
-"""What may differ where a run goes on: a finished run goes on with more rounds."""
+RESUMABLE = re.compile(
+    r"rounds|budget(\..*)?|(policy|verifier)\.server\.(?!model$|load_adapters$).*"
+)
+"""What may differ where a run goes on: a finished run goes on with more rounds, a stopped one with
+a larger budget or another way to its server."""
 
 
 class Run:
@@ -102,7 +110,7 @@ class Run:
         config = self.path / "config.toml"
         if config.is_file():
             before = _read_recipe(self.path)
-            other = [k for k in differences(before, self.recipe) if k not in RESUMABLE]
+            other = [k for k in differences(before, self.recipe) if not RESUMABLE.fullmatch(k)]
             if other:
                 raise StoreError(
                     f"{self.path} holds a run of another recipe (it differs in "
@@ -114,7 +122,7 @@ class Run:
                 f"{self.path} is neither empty nor a run. Choose another folder with --out."
             )
         write_whole(config, self.recipe.to_toml())
-        for name in ("tasks.jsonl", "metrics.jsonl"):
+        for name in ("tasks.jsonl", "metrics.jsonl", "usage.jsonl"):
             mend(self.path / name)
 
     def _take(self) -> None:
@@ -209,6 +217,10 @@ class Run:
         """The evaluations, one row each."""
         return [json.loads(line) for line in read_lines(self.path / "metrics.jsonl")]
 
+    def usage(self) -> dict[Account, Usage]:
+        """What servers were asked and what it cost, by stage, round, role and model."""
+        return read_usage(self.path / "usage.jsonl")
+
     def rounds(self) -> list[int]:
         """The rounds that have a folder, in order; 0 is the starting policy."""
         return sorted(int(p.name) for p in self.path.glob("rounds/*") if p.name.isdigit())
@@ -282,24 +294,51 @@ class Run:
         )
         write_whole(self._round_tasks(round), _jsonl(json.dumps({"id": t.id}) for t in tasks))
 
-    def resume(self, file: Path, tasks: Sequence[Task], round: int, group: int) -> int:
-        """How many of ``tasks`` a file of trajectories holds already, in whole groups.
+    def owed(
+        self, file: Path, tasks: Sequence[Task], round: int, group: int | None
+    ) -> Sequence[Task]:
+        """The tasks whose trajectories a file still lacks.
 
-        A group that was being written when the run was killed is cut off, to be redone whole.
+        Args:
+            file: File of trajectories.
+            tasks: All that it is to hold of the round, in order.
+            round: The round.
+            group: How many are appended together: a group that was being written when the run was
+                killed is cut off, to be redone whole. ``None``: one by one, in any order.
 
         Raises:
-            StoreError: The file holds something else than the first of these tasks.
+            StoreError: The file holds something else than these tasks.
         """
         heads = [json.loads(line) for line in read_lines(file)]
         ids = [h["task"]["id"] for h in heads if h["round"] == round]
-        if ids != [t.id for t in tasks[: len(ids)]]:
+        known = [t.id for t in tasks]
+        fit = set(ids) <= set(known) if group is None else ids == known[: len(ids)]
+        if not fit or len(set(ids)) < len(ids):
             raise StoreError(
                 f"{file}: the trajectories of round {round} are not those of the round's tasks. "
                 "The file was changed; put the old one back, or start the run anew."
             )
+        if group is None:
+            mend(file)
+            return [t for t in tasks if t.id not in set(ids)]
         done = len(ids) if len(ids) == len(tasks) else len(ids) // group * group
         keep_lines(file, len(heads) - len(ids) + done)
-        return done
+        return tasks[done:]
+
+    def put_in_order(self, file: Path, tasks: Sequence[Task], round: int) -> None:
+        """Puts the trajectories of a round, which are the file's last, in the order of its tasks.
+
+        Readers count on it, whichever way they were appended.
+        """
+        order = {t.id: i for i, t in enumerate(tasks)}
+
+        def place(line: bytes) -> int:
+            head = json.loads(line)
+            return order[head["task"]["id"]] if head["round"] == round else -1
+
+        places = [place(line) for line in read_lines(file)]
+        if places != sorted(places):
+            sort_lines(file, places)
 
     def append(self, file: Path, trajectories: Iterable[Trajectory]) -> None:
         """Appends the trajectories of a group to a file, all of them or none."""

@@ -247,6 +247,13 @@ class Candidate(Record):
         return self.outcome is not None and self.outcome.status == "ok"
 
 
+class Vote(Record):
+    """One of several verdicts on the same step: whom it names, and the order that it saw."""
+
+    best: int | None
+    order: tuple[int, ...]
+
+
 class Verdict(Record):
     """A verifier's choice among the candidates of one step.
 
@@ -258,6 +265,7 @@ class Verdict(Record):
         order: The order in which the candidates were shown (D5); empty if it does not matter.
         verifier: Name of the verifier.
         attempts: How many times it was asked.
+        votes: What it was made of, where several votes were taken; ``order`` is then empty.
     """
 
     best: int | None
@@ -266,19 +274,22 @@ class Verdict(Record):
     order: tuple[int, ...] = ()
     verifier: str = ""
     attempts: int = 1
+    votes: tuple[Vote, ...] = ()
 
 
 class Step(Record):
     """One step of a trajectory: all its candidates, the verdict, and the one that went on.
 
     ``chosen`` differs from ``verdict.best`` only where there was no verdict; it is ``None`` where
-    no candidate left a live world.
+    no candidate left a live world. ``missing`` holds a reason for each candidate that a server did
+    not give: the others are judged without it.
     """
 
     index: int
     candidates: tuple[Candidate, ...]
     verdict: Verdict
     chosen: int | None
+    missing: tuple[str, ...] = ()
 
     @property
     def winner(self) -> Candidate | None:
@@ -286,7 +297,7 @@ class Step(Record):
         return None if self.chosen is None else self.candidates[self.chosen]
 
 
-End = Literal["finished", "max_steps", "max_errors", "context_full", "failed"]
+End = Literal["finished", "max_steps", "max_errors", "context_full", "unavailable", "failed"]
 
 
 class Trajectory(Record):

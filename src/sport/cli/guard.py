@@ -14,12 +14,16 @@ import typer
 from rich.console import Console
 
 from sport.jsonl import explain
+from sport.remote.ledger import BudgetSpent
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 log = logging.getLogger("sport")
 log.addHandler(logging.NullHandler())
+
+SPENT = 3
+"""Exit code where the budget is spent."""
 
 stdout = Console(highlight=False)
 stderr = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -41,6 +45,9 @@ def guarded(again: str = "", log_file: Path | None = None) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, typer.Abort):
         raise
+    except BudgetSpent as spent:
+        stderr.print(f"Stopped. {spent}", markup=False)
+        raise typer.Exit(SPENT) from None
     except Exception as error:
         stderr.print(f"Error: {_message(error, log_file)}", markup=False)
         raise typer.Exit(1) from None

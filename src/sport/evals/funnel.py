@@ -22,7 +22,8 @@ class Funnel:
         judged: Steps with a verdict.
         pairs: Preference pairs.
         ends: How trajectories ended.
-        statuses: What came of the candidates: ``ok``, ``unparsed``, or the sandbox's status.
+        statuses: What came of the candidates: ``ok``, ``unparsed``, the sandbox's status, or
+            ``missing`` where a server did not give them.
         errors: Exceptions by class, the most frequent first.
         abstained: Why steps have no verdict: abstentions, and failures of the verifier (D2).
         dropped: Why candidates gave no pair.
@@ -59,14 +60,22 @@ def count(trajectories: Iterable[Trajectory], config: PairConfig) -> Funnel:
             funnel.candidates += len(step.candidates)
             funnel.judged += step.verdict.best is not None
             if step.verdict.best is None:
-                failed = step.verdict.reason.startswith("no verdict")
-                funnel.abstained["verifier failed" if failed else "nothing acceptable"] += 1
+                funnel.abstained[_why(step.verdict.reason)] += 1
+            if step.missing:
+                funnel.statuses["missing"] += len(step.missing)
             for candidate in step.candidates:
                 _count_candidate(funnel, candidate)
         _, reasons = build_pairs([trajectory], config)
         funnel.pairs += reasons.pop("kept", 0)
         funnel.dropped.update(reasons)
     return funnel
+
+
+def _why(reason: str) -> str:
+    """The kind of a reason for which a step has no verdict."""
+    if reason.startswith("no verdict"):
+        return "verifier failed"
+    return "votes differ" if reason.startswith("votes differ") else "nothing acceptable"
 
 
 def _count_candidate(funnel: Funnel, candidate: Candidate) -> None:

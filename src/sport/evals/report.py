@@ -21,8 +21,11 @@ from sport.evals.curve import curve_png, curve_svg
 from sport.evals.examples import Contrast, Failure, contrasts, failures
 from sport.evals.funnel import Funnel, count
 from sport.evals.metrics import score
+from sport.evals.statistics import wilson
 from sport.evals.table import METRICS, Row, change, groups, label, percent, picture_use, preference
 from sport.evals.table import terminal_table as terminal_table
+from sport.evals.verdicts import VerdictStats, verdict_stats
+from sport.remote.ledger import Account, Usage, of_models
 from sport.types import Gold, Task, Trajectory
 from sport.verify.relabel import VerifierReport, verifier_accuracy
 
@@ -64,6 +67,10 @@ class Reportable(Protocol):
         """Figures on the preference pairs of a round."""
         ...
 
+    def usage(self) -> dict[Account, Usage]:
+        """What servers were asked and what it cost."""
+        ...
+
     def evaluation(
         self, round: int, split: str = "test", control: str | None = None
     ) -> Iterator[Trajectory]:
@@ -78,6 +85,7 @@ class Round:
     number: int
     funnel: Funnel
     agreement: VerifierReport
+    verdicts: VerdictStats
     pairs: dict[str, Any] | None = None
     examples: list[Contrast] = field(default_factory=list)
 
@@ -118,6 +126,7 @@ def write_report(run: Reportable) -> Path:
         curve=Markup(curve_svg(main)) if main else "",
         rounds=explored,
         endings=_endings(run, main),
+        usage=list(of_models(run.usage())),
         tiers=sorted({tier for r in explored for tier in r.funnel.tier}),
         kinds=sorted({kind for row in main for kind in row["by_kind"]}),
         metrics=METRICS,
@@ -127,6 +136,7 @@ def write_report(run: Reportable) -> Path:
         change=change,
         preference=preference,
         shown=shown,
+        wilson=wilson,
     )
     target = run.path / "report.html"
     _write(target, page.encode("utf-8", "replace"))
@@ -174,6 +184,7 @@ def _round(run: Reportable, number: int) -> Round:
         funnel=count(run.trajectories(number), run.recipe.pairs),
         agreement=verifier_accuracy(run.trajectories(number), golds),
         pairs=run.pair_report(number),
+        verdicts=verdict_stats(run.trajectories(number)),
         examples=contrasts(run.trajectories(number), run.recipe.pairs),
     )
 

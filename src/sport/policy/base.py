@@ -46,6 +46,16 @@ class Request(Record):
     plan: SamplingPlan
 
 
+class Missing(Record):
+    """A candidate that could not be had; says why."""
+
+    reason: str
+
+
+Sample = Sequence[Action | Missing] | ContextFull
+"""What a request gives: its candidates, or that its prompt is too long for the model."""
+
+
 class Policy(Protocol):
     """A controller: samples actions.
 
@@ -55,9 +65,10 @@ class Policy(Protocol):
 
     name: str
 
-    async def sample(self, requests: Sequence[Request]) -> list[list[Action] | ContextFull]:
+    async def sample(self, requests: Sequence[Request]) -> Sequence[Sample]:
         """Samples ``plan.n`` actions for each request, in the order of the requests.
 
-        A request whose prompt is too long for the model gets a :class:`ContextFull` in its place.
+        A request whose prompt is too long for the model gets a :class:`ContextFull` in its place,
+        and a candidate that a server did not give a :class:`Missing`.
         """
         ...
