@@ -170,6 +170,8 @@ class Follower:
             status, note = "timeout", f"The code used more than {self._limits.cpu_s:g} s of CPU."
         stdout, truncated = self._output(world)
         world.end()
+        assert world.parent is not None
+        world.parent.end_orphans()
         return Outcome(
             id=world.id,
             status=status,

@@ -158,6 +158,8 @@ class ForkSandbox:
                     await self._remove(candidate)
                 raise
             world.stop()
+            if any(candidate.ended for candidate in candidates):
+                world.end_orphans()
         return outcomes
 
     async def _follow(

@@ -6,6 +6,7 @@ does its work while the event loop is busy, and it sleeps while nothing runs.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -156,7 +157,8 @@ class Watcher:
     def _disk(self, watched: Watched) -> bool:
         began = time.monotonic()
         try:
-            full = sum(map(folders.size_of, watched.folders)) > self._limits.disk_mb << 20
+            size = sum(map(folders.size_of, watched.folders)) + _unlinked(watched)
+            full = size > self._limits.disk_mb << 20
         except folders.TooLarge:
             full = True
         except OSError:
@@ -164,3 +166,12 @@ class Watcher:
         now = time.monotonic()
         watched.next_disk = now + max(_DISK_TICK_S, 20 * (now - began))
         return full
+
+
+def _unlinked(watched: Watched) -> int:
+    """Bytes of files that a candidate removed and still has open: no folder shows them."""
+    device = os.stat(watched.folders[0]).st_dev
+    found: dict[int, int] = {}
+    for pid in (watched.process.pid, *processes.descendants(watched.process.pid)):
+        found |= processes.unlinked_files(pid, device)
+    return sum(found.values())

@@ -16,7 +16,7 @@ from sport.sandbox.base import Limits, SandboxError
 from sport.sandbox.channel import WorldChannel
 from sport.sandbox.frames import BadFrame, pack
 from sport.sandbox.launch import Worker
-from sport.sandbox.processes import Process
+from sport.sandbox.processes import Process, end_descendants
 from sport.sandbox.world import WORKSPACE_FD
 
 _HELLO_S = 30.0
@@ -37,6 +37,7 @@ class World:
         listing: Stamps of its files before it ran.
         process: Its process; ``None`` before the first message and after the end.
         alone: Whether nothing can be below it: it is stopped or trusted, and was looked through.
+        ended: Whether it has ended.
         children: Candidates forked from it.
         turn: Held while candidates are forked from it.
     """
@@ -50,6 +51,7 @@ class World:
     listing: folders.Listing = field(default_factory=dict)
     process: Process | None = None
     alone: bool = False
+    ended: bool = False
     children: dict[str, World] = field(default_factory=dict)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -79,8 +81,19 @@ class World:
             self.process.kill()
             self.process.close()
             self.process = None
+        self.ended = True
         self.channel.close()
         self.close_output()
+
+    def end_orphans(self) -> None:
+        """Kills what candidates that died have left to it.
+
+        Not while a candidate is about to start, since nobody knows its process yet.
+        """
+        starting = any(c.process is None and not c.ended for c in self.children.values())
+        if self.process is not None and not starting:
+            family = [pid for child in self.children.values() for pid in child.pids]
+            end_descendants(self.process.pid, family)
 
     def thaw(self) -> None:
         """Lets it go on, in order to fork."""
