@@ -123,7 +123,8 @@ EXHAUSTION = {
         status="died"),
     "threads": Attack(
         "import threading, time\nthreading.stack_size(1 << 16)\n"
-        "threads = [threading.Thread(target=time.sleep, args=(2,)) for _ in range(40)]\nfor t in threads: t.start()\ntime.sleep(1)\nprint('WORKED')", worked,
+        "threads = [threading.Thread(target=time.sleep, args=(2,)) "
+        "for _ in range(40)]\nfor t in threads: t.start()\ntime.sleep(1)\nprint('WORKED')", worked,
         status="died"),
     "memory": Attack("import time\nx = [b'x' * (20 << 20) for _ in range(30)]\nprint('WORKED')",
                      worked, status="memory"),

@@ -42,9 +42,10 @@ KINDS: dict[str, tuple[str, str]] = {
                          "v.get() == 5"),
     "pattern and match": ("import re\nm = re.compile('a(b+)').search('xabbb')", "m[1] == 'bbb'"),
     "text in memory": ("import io\nt = io.StringIO('abc'); t.read(1)", "t.read() == 'bc'"),
-    "numbers and dates": ("import datetime, decimal, fractions\nd = datetime.datetime(2024, 2, 29)\n"
+    "numbers and dates": ("import datetime, decimal, fractions\n"
+                          "d = datetime.datetime(2024, 2, 29)\n"
                           "e = decimal.Decimal('1.10'); f = fractions.Fraction(1, 3)",
-                          "str(d) == '2024-02-29 00:00:00' and str(e + e) == '2.20' and 3 * f == 1"),
+                          "str(d)[:10] == '2024-02-29' and str(e + e) == '2.20' and 3 * f == 1"),
     "weak reference and cycle": ("import weakref\nclass N: pass\nn = N(); n.me = n\n"
                                  "w = weakref.ref(n)", "w() is n and n.me is n"),
     "cached function": ("import functools\ncalls = []\n@functools.lru_cache\ndef f(x):\n"
@@ -110,12 +111,12 @@ CHANGES = {
     "variable": ("x = 1", "'x' in globals()"),
     "variable that is deleted": ("del gone", "'gone' not in globals()"),
     "object of the base": ("shared.append(1)", "shared == [1]"),
-    "array of the base": ("array += 1", "array.sum() > 0"),
+    "array of the base": ("array += 1", "bool(array.sum() > 0)"),
     "iterator of the base": ("_ = next(numbers)", "numbers.__reduce__()[2] != 0"),
     "lock of the base": ("_ = lock.acquire()", "lock.locked()"),
     "offset of a file": ("_ = kept.seek(3)", "kept.tell() == 3"),
     "file": ("open('new.txt', 'w').write('x')", "os.path.exists('new.txt')"),
-    "overwritten file": ("Ellipsis\nopen('image_0.png', 'w').write('x')",
+    "overwritten file": ("open('image_0.png', 'w').write('x')",
                          "os.path.getsize('image_0.png') == 1"),
     "removed file": ("os.unlink('image_0.png')", "not os.path.exists('image_0.png')"),
     "working directory": ("os.mkdir('sub')\nos.chdir('sub')", "os.getcwd().endswith('sub')"),

@@ -8,6 +8,7 @@ and removes the folders. Standard library only, so that it stays small: forking 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import gc
 import importlib
 import os
@@ -167,6 +168,10 @@ class _Nursery:
         import shutil  # not before: it would be part of every fork
 
         shutil.rmtree(self._config["root"], ignore_errors=True)
+        if self._config["groups"]:
+            for folder, _, _ in os.walk(self._config["groups"], topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
         os._exit(0)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sport.sandbox import folders
 from sport.sandbox.base import Limits, SandboxError
+from sport.sandbox.cgroups import Group
 from sport.sandbox.channel import WorldChannel
 from sport.sandbox.frames import BadFrame, pack
 from sport.sandbox.launch import Worker
@@ -38,6 +39,7 @@ class World:
         process: Its process; ``None`` before the first message and after the end.
         alone: Whether nothing can be below it: it is stopped or trusted, and was looked through.
         ended: Whether it has ended.
+        group: Its control group, where there is one.
         children: Candidates forked from it.
         turn: Held while candidates are forked from it.
     """
@@ -52,6 +54,7 @@ class World:
     process: Process | None = None
     alone: bool = False
     ended: bool = False
+    group: Group | None = None
     children: dict[str, World] = field(default_factory=dict)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -81,6 +84,9 @@ class World:
             self.process.kill()
             self.process.close()
             self.process = None
+        if self.group is not None:
+            self.group.end()
+            self.group = None
         self.ended = True
         self.channel.close()
         self.close_output()
