@@ -102,6 +102,9 @@ PERSISTENCE = {
         "root"),
     "a daemon": Attack(_DAEMON, outlived),
     "a daemon, then a crash": Attack(_DAEMON + "os._exit(1)", outlived, status="died"),
+    "a child that holds the channel": Attack(
+        "import os, time\nif os.fork() == 0: time.sleep(60)\nos._exit(1)", outlived,
+        _NO_CHANNEL, status="died"),
     "a daemon that ignores signals": Attack(
         "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n"
         "    except (OSError, ValueError): pass\n" + _DAEMON, outlived),

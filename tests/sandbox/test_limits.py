@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,15 @@ async def test_a_breach_ends_in_its_status(kind: str) -> None:
         base = await sandbox.commit(neighbour)
         [after] = await sandbox.run(base, ["'goes on'"])
         assert after.value == "'goes on'"
+
+
+async def test_a_child_that_outlives_its_candidate_holds_nothing_up(sandbox: ForkSandbox) -> None:
+    base = await sandbox.open()
+    code = "import os, time\nif os.fork() == 0: time.sleep(60)\nos._exit(1)"
+    began = time.monotonic()
+    [outcome] = await sandbox.run(base, [code])
+    assert outcome.status == "died", outcome
+    assert time.monotonic() - began < 5
 
 
 async def test_ordinary_work_stays_within_the_limits() -> None:

@@ -76,6 +76,7 @@ class Follower:
         watched = Watched(
             world.process,
             (str(world.slot / "work"), str(world.slot / "n")),
+            world.channel.hang_up,
             self.base_memory,
         )
         self._watcher.add(watched)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sport.sandbox import folders, processes
@@ -28,6 +29,8 @@ class Watched:
     Attributes:
         process: Its process.
         folders: Where it may write.
+        tell: Called, in the watcher's thread, once there is a verdict: a process that the candidate
+            left behind may hold its channel open, so the end of that cannot be waited for.
         base_memory: Resident memory of a fresh world, in bytes.
         started: When it started, by the monotonic clock.
         paused_s: Wall time that it spent waiting for tools, which does not count, in seconds.
@@ -38,6 +41,7 @@ class Watched:
 
     process: Process
     folders: tuple[str, ...]
+    tell: Callable[[], None]
     base_memory: int = 0
     started: float = field(default_factory=time.monotonic)
     paused_s: float = 0.0
@@ -123,6 +127,7 @@ class Watcher:
             watched.verdict = verdict
             watched.process.freeze()
             watched.process.kill()
+            watched.tell()
 
     def _judge(self, watched: Watched, now: float) -> tuple[Status, str] | None:
         limits = self._limits
