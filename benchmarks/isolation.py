@@ -112,7 +112,7 @@ class Fresh:
 
     async def start(self, code: str) -> None:
         """Runs code in this process, and pickles what it made."""
-        import cloudpickle  # type: ignore[import-untyped]
+        import cloudpickle
 
         state: dict[str, Any] = {"__name__": "__main__"}
         exec(code, state)
