@@ -194,6 +194,27 @@ async def test_many_sandboxes_at_once() -> None:
     assert await settled(before) == before
 
 
+@pytest.mark.slow
+async def test_256_sandboxes_are_open_at_once() -> None:
+    before = await calm()
+    sandboxes = [ForkSandbox() for _ in range(256)]
+
+    async def once(sandbox: ForkSandbox, number: int) -> str | None:
+        base = await sandbox.open()
+        [outcome] = await sandbox.run(base, [f"{number}"])
+        return outcome.value
+
+    try:
+        for first in range(0, 256, 16):
+            few = enumerate(sandboxes[first : first + 16], first)
+            await asyncio.gather(*(once(s, i) for i, s in few))
+        values = await asyncio.gather(*(once(s, i) for i, s in enumerate(sandboxes)))
+    finally:
+        await asyncio.gather(*(s.close() for s in sandboxes))
+    assert values == [str(i) for i in range(256)]
+    assert await settled(before) == before
+
+
 HOSTILE_KINDS = (
     HOSTILE,
     "import os\nfor _ in range(8): os.fork()",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sport.sandbox import ForkSandbox, Limits
+from sport.sandbox.folders import TooLarge, size_of
+from sport.sandbox.processes import private_memory
 
 LIMITS = Limits(wall_s=60, cpu_s=0.5, memory_mb=200, disk_mb=8, processes=8)
 
@@ -103,3 +108,43 @@ async def test_a_workspace_larger_than_the_disk_limit_is_refused(tmp_path: Path)
     async with ForkSandbox(limits=LIMITS) as sandbox:
         with pytest.raises(SandboxError, match="disk_mb = 8"):
             await sandbox.open(tmp_path)
+
+
+FILES = "for i in range(1_000):\n    with open(f'f{i}', 'wb', 0) as f: f.write(bytes(1 << 20))"
+PAGES = (
+    "import os, time\nfor _ in range(3):\n    if os.fork() == 0:\n        kept = []\n"
+    "        for _ in range(250):\n            kept.append(b'x' * (1 << 20))\n"
+    "            time.sleep(0.004)\n        time.sleep(60)\ntime.sleep(60)"
+)
+
+
+@pytest.mark.slow
+async def test_disk_is_overshot_by_at_most_64_mb(tmp_path: Path) -> None:
+    limits = LIMITS.model_copy(update={"disk_mb": 100, "cpu_s": 20.0})
+    highest = 0
+    async with ForkSandbox(limits=limits) as sandbox:
+        base = await sandbox.open()
+        running = asyncio.create_task(sandbox.run(base, [FILES]))
+        while not running.done():
+            with contextlib.suppress(OSError, TooLarge):
+                highest = max(highest, size_of(str(base.workspace.parent)))
+            await asyncio.sleep(0.002)
+        [outcome] = await running
+    assert outcome.status == "disk", outcome
+    assert highest < (100 + 64) << 20
+
+
+@pytest.mark.slow
+async def test_memory_of_children_is_overshot_by_at_most_a_quarter() -> None:
+    limits = LIMITS.model_copy(update={"cpu_s": 20.0})
+    highest = 0
+    async with ForkSandbox(limits=limits) as sandbox:
+        base = await sandbox.open()
+        running = asyncio.create_task(sandbox.run(base, [PAGES]))
+        while not running.done():
+            below = psutil.Process().children(recursive=True)
+            highest = max(highest, sum(private_memory(child.pid) for child in below))
+            await asyncio.sleep(0.002)
+        [outcome] = await running
+    assert outcome.status == "memory", outcome
+    assert highest < 1.25 * (200 << 20)
