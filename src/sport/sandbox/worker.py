@@ -167,6 +167,7 @@ class _Nursery:
             end_descendants(os.getpid())
         import shutil  # not before: it would be part of every fork
 
+        sys.setrecursionlimit(1_000_000)  # candidates may have nested folders deeply
         shutil.rmtree(self._config["root"], ignore_errors=True)
         if self._config["groups"]:
             for folder, _, _ in os.walk(self._config["groups"], topdown=False):
