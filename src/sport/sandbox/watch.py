@@ -119,8 +119,8 @@ class Watcher:
                 self._wake.wait()
                 idle_since = time.monotonic()
             self._wake.clear()
-            # At most a tenth of one processor goes into watching.
-            self._closed.wait(max(_TICK_S, 10 * (now - began)))
+            # At most a fifth of one processor goes into watching.
+            self._closed.wait(max(_TICK_S, 4 * (now - began)))
 
     def _look(self, watched: Watched, now: float) -> None:
         if watched.verdict is not None or now - watched.started < _TICK_S:
