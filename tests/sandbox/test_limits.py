@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sport.sandbox import ForkSandbox, Limits
+from sport.sandbox.folders import size_of
+from sport.sandbox.processes import private_memory
 
 LIMITS = Limits(wall_s=60, cpu_s=0.5, memory_mb=200, disk_mb=8, processes=8)
 
@@ -67,6 +72,15 @@ async def test_a_breach_ends_in_its_status(kind: str) -> None:
         assert after.value == "'goes on'"
 
 
+async def test_a_child_that_outlives_its_candidate_holds_nothing_up(sandbox: ForkSandbox) -> None:
+    base = await sandbox.open()
+    code = "import os, time\nif os.fork() == 0: time.sleep(60)\nos._exit(1)"
+    began = time.monotonic()
+    [outcome] = await sandbox.run(base, [code])
+    assert outcome.status == "died", outcome
+    assert time.monotonic() - began < 5
+
+
 async def test_ordinary_work_stays_within_the_limits() -> None:
     async with ForkSandbox(limits=LIMITS) as sandbox:
         base = await sandbox.open()
@@ -93,3 +107,38 @@ async def test_a_workspace_larger_than_the_disk_limit_is_refused(tmp_path: Path)
     async with ForkSandbox(limits=LIMITS) as sandbox:
         with pytest.raises(SandboxError, match="disk_mb = 8"):
             await sandbox.open(tmp_path)
+
+
+FILES = "for i in range(1_000):\n    with open(f'f{i}', 'wb', 0) as f: f.write(bytes(1 << 20))"
+PAGES = (
+    "import os, time\nfor _ in range(3):\n    if os.fork() == 0:\n        kept = []\n"
+    "        for _ in range(250):\n            kept.append(b'x' * (1 << 20))\n"
+    "            time.sleep(0.004)\n        time.sleep(60)\ntime.sleep(60)"
+)
+
+
+@pytest.mark.slow
+async def test_disk_is_overshot_by_at_most_64_mb() -> None:
+    limits = LIMITS.model_copy(update={"disk_mb": 100, "cpu_s": 20.0})
+    async with ForkSandbox(limits=limits) as sandbox:
+        base = await sandbox.open()
+        [outcome] = await sandbox.run(base, [FILES])
+        filled = size_of(str(base.workspace.parent))  # what it left, until its base goes on
+    assert outcome.status == "disk", outcome
+    assert 100 << 20 < filled < (100 + 64) << 20
+
+
+@pytest.mark.slow
+async def test_memory_of_children_is_overshot_by_at_most_a_quarter() -> None:
+    limits = LIMITS.model_copy(update={"cpu_s": 20.0})
+    highest = 0
+    async with ForkSandbox(limits=limits) as sandbox:
+        base = await sandbox.open()
+        running = asyncio.create_task(sandbox.run(base, [PAGES]))
+        while not running.done():
+            below = psutil.Process().children(recursive=True)
+            highest = max(highest, sum(private_memory(child.pid) for child in below))
+            await asyncio.sleep(0.002)
+        [outcome] = await running
+    assert outcome.status == "memory", outcome
+    assert highest < 1.25 * (200 << 20)

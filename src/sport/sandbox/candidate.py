@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import time
@@ -13,6 +14,7 @@ from pydantic import JsonValue, ValidationError
 
 from sport.sandbox import folders, processes
 from sport.sandbox.base import Limits
+from sport.sandbox.cgroups import ControlGroups
 from sport.sandbox.frames import BadFrame
 from sport.sandbox.processes import Process
 from sport.sandbox.toolcalls import MOST_CALLS, ToolThreads, call_tool
@@ -36,6 +38,7 @@ class Follower:
         threads: Where tools run.
         watcher: Enforces the limits.
         root: Folder of all worlds, as it shows in paths.
+        groups: Where each candidate gets a control group of its own, if there are any.
 
     Attributes:
         base_memory: Resident memory of a fresh world, in bytes: it is not the candidates' own.
@@ -48,6 +51,7 @@ class Follower:
         threads: ToolThreads,
         watcher: Watcher,
         root: Path,
+        groups: ControlGroups | None,
     ) -> None:
         """One for all candidates of a sandbox."""
         self._tools = tools
@@ -56,6 +60,7 @@ class Follower:
         self._watcher = watcher
         self.base_memory = 0
         self._root = str(root)
+        self._groups = groups
         self._paths = re.compile(re.escape(str(root)) + r"/\w+(?:/n/\w+)*/(?:work|base)(?![\w.-])")
 
     async def follow(self, world: World, code: str, seed: int) -> Outcome:
@@ -66,9 +71,12 @@ class Follower:
         except EOFError:
             return self._ended(world, None, [], began)
         assert world.process is not None and world.parent is not None
+        if self._groups is not None:
+            await asyncio.to_thread(self._enclose, self._groups, world, world.process.pid)
         watched = Watched(
             world.process,
             (str(world.slot / "work"), str(world.slot / "n")),
+            world.channel.hang_up,
             self.base_memory,
         )
         self._watcher.add(watched)
@@ -91,6 +99,14 @@ class Follower:
         finally:
             self._watcher.drop(watched)
             world.close_output()
+
+    def _enclose(self, groups: ControlGroups, world: World, pid: int) -> None:
+        """Puts a candidate that waits for its code into a control group of its own."""
+        try:
+            world.group = groups.make(world.id, self._limits)
+            world.group.add(pid)
+        except ProcessLookupError:
+            pass  # it died already, which its channel will tell
 
     async def _serve(self, world: World, watched: Watched, calls: list[ToolCall]) -> dict[str, Any]:
         """Answers calls of tools until the candidate is done."""
@@ -162,6 +178,11 @@ class Follower:
         note = _ENDED
         if watched is not None and watched.verdict is not None:
             status, note = watched.verdict
+        elif world.group is not None and world.group.ran_out_of_memory():
+            status, note = (
+                "memory",
+                f"The code used more than {self._limits.memory_mb} MiB of memory.",
+            )
         elif isinstance(error, folders.TooLarge):
             status, note = "disk", f"The code made more than {folders.MOST_ENTRIES} files."
         elif isinstance(error, BadFrame | ValidationError):
@@ -170,6 +191,8 @@ class Follower:
             status, note = "timeout", f"The code used more than {self._limits.cpu_s:g} s of CPU."
         stdout, truncated = self._output(world)
         world.end()
+        assert world.parent is not None
+        world.parent.end_orphans()
         return Outcome(
             id=world.id,
             status=status,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import struct
@@ -113,6 +114,11 @@ class WorldChannel:
             socket.send_fds(self._local, [pack(message)], fds)
         except OSError:
             raise EOFError from None
+
+    def hang_up(self) -> None:
+        """Ends the connection, whoever holds the other end; callable from any thread."""
+        with contextlib.suppress(OSError):  # closed already
+            self._local.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Closes both ends; whoever waits in :meth:`receive` gets :class:`EOFError`."""

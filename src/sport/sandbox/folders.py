@@ -181,7 +181,8 @@ def produced(root: str, before: Listing) -> tuple[ProducedFile, ...]:
 
 def remove(root: str) -> None:
     """Removes a folder, however deep and with whatever modes; missing ones are fine."""
-    shutil.rmtree(root, onerror=_ignore)
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(root, onerror=_ignore)
     while os.path.isdir(root) and not os.path.islink(root):
         _flatten(root)
         os.rmdir(root)

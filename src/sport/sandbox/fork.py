@@ -47,6 +47,8 @@ class ForkSandbox:
     Attributes:
         tier: ``strong`` (namespaces, Landlock, seccomp), ``standard`` (without namespaces) or
             ``unsafe_local``; empty before the first world is opened.
+        tier_details: What that is made of here, by layer: ``namespaces``, ``Landlock``,
+            ``seccomp`` and ``limits``, which names what bounds a candidate as a whole.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class ForkSandbox:
         self._numbers = itertools.count()
         self._closed = False
         self.tier = ""
+        self.tier_details: dict[str, str] = {}
 
     async def __aenter__(self) -> ForkSandbox:
         """Starts the worker."""
@@ -158,6 +161,8 @@ class ForkSandbox:
                     await self._remove(candidate)
                 raise
             world.stop()
+            if any(candidate.ended for candidate in candidates):
+                world.end_orphans()
         return outcomes
 
     async def _follow(
@@ -247,8 +252,14 @@ class ForkSandbox:
                     unsafe_local=self._unsafe_local,
                 )
                 self._worker, self.tier = worker, worker.tier
+                self.tier_details = worker.details
                 self._follower = Follower(
-                    self._tools, self._limits, self._threads, self._watcher, worker.root
+                    self._tools,
+                    self._limits,
+                    self._threads,
+                    self._watcher,
+                    worker.root,
+                    worker.groups,
                 )
         return self._worker
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -15,11 +16,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from sport.sandbox import folders
 from sport.sandbox.base import Limits, SandboxError
+from sport.sandbox.cgroups import ControlGroups, NoGroups, open_groups
 from sport.sandbox.frames import Channel, pack
+from sport.sandbox.walls import landlock_abi
 from sport.sandbox.world import WORKSPACE_FD
 
 PREFIX = "sport-sandbox-"
@@ -49,6 +52,9 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
     "MPLBACKEND": "Agg",
 }
+# The root of the worlds is $0; from inside, it cannot be removed: it is a mount point.
+_LAST = 'groups=$1; shift; "$@"; rm -rf -- "$0"; [ -z "$groups" ] || rmdir "$groups"/* "$groups"'
+NAMESPACES = "user, pid, network, ipc, uts, mount"
 _SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
 _SETTINGS = ("/etc/ld.so.cache", "/etc/localtime", "/etc/fonts", "/etc/mime.types")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
@@ -64,6 +70,8 @@ class Worker:
         control: Host's end of the worker's channel.
         root: Folder of all its worlds.
         lock: Held while the host lives, so that leftovers are told from folders in use.
+        groups: Control groups of candidates, where they can be had.
+        details: What the tier is made of, by layer.
     """
 
     tier: str
@@ -71,6 +79,8 @@ class Worker:
     control: socket.socket
     root: Path
     lock: IO[bytes]
+    groups: ControlGroups | None
+    details: dict[str, str]
 
     def stop(self) -> None:
         """Ends the worker and all its worlds, and removes its folder."""
@@ -82,6 +92,8 @@ class Worker:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
         folders.remove(str(self.root))
+        if self.groups is not None:
+            self.groups.close()
         self.lock.close()
 
 
@@ -140,10 +152,12 @@ def _start(
     if tier == "strong" and bwrap is None:
         raise SandboxError("bubblewrap is not installed (Debian: apt install bubblewrap)")
     root, lock = _folder(place)
-    config = {
+    groups, bounds = _groups()
+    config: dict[str, Any] = {
         "walls": tier != "unsafe_local",
         "own_home": tier != "strong",  # there is no /workspace
         "root": str(root),
+        "groups": str(groups.path) if groups else "",
         "read_only": _distinct([*_libraries(), *_SETTINGS]),
         "devices": _DEVICES,
         "limits": limits.model_dump(),
@@ -153,8 +167,7 @@ def _start(
     }
     command = [sys.executable, "-s", "-P", "-B", "-c", _BOOT]
     if tier == "strong":
-        # From inside, the folder cannot be removed: it is a mount point.
-        last = ["/bin/sh", "-c", '"$@"; rm -rf -- "$0"', str(root)]
+        last = ["/bin/sh", "-c", _LAST, str(root), config["groups"]]
         command = [*last, str(bwrap), *_namespaces(root), *command]
     local, remote = socket.socketpair()
     with remote:
@@ -167,7 +180,7 @@ def _start(
             cwd=root,
             start_new_session=True,  # Ctrl-C is for the host
         )
-    worker = Worker(tier, process, local, root, lock)
+    worker = Worker(tier, process, local, root, lock, groups, _details(tier, bounds))
     try:
         local.sendall(pack(config))
         _await_ready(worker)
@@ -175,6 +188,26 @@ def _start(
         worker.stop()
         raise
     return worker
+
+
+def _groups() -> tuple[ControlGroups | None, str]:
+    """Control groups, and what bounds a candidate as a whole."""
+    try:
+        groups = open_groups()
+    except NoGroups as reason:
+        return None, f"rlimits and a watcher ({reason})"
+    return groups, f"rlimits, cgroup v2 at {groups.path.parent} and a watcher"
+
+
+def _details(tier: str, bounds: str) -> dict[str, str]:
+    """What a tier is made of, the outermost layer first."""
+    walls = tier != "unsafe_local"
+    return {
+        "namespaces": f"{NAMESPACES} (bubblewrap)" if tier == "strong" else "none",
+        "Landlock": f"version {landlock_abi()}" if walls else "none",
+        "seccomp": f"filter for {platform.machine()}" if walls else "none",
+        "limits": bounds,
+    }
 
 
 def _folder(place: Path) -> tuple[Path, IO[bytes]]:

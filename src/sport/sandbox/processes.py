@@ -54,6 +54,22 @@ def private_memory(pid: int) -> int:
     return total
 
 
+def unlinked_files(pid: int, device: int) -> dict[int, int]:
+    """Files of a device that a process holds open and that have no name any more.
+
+    Returns:
+        Their sizes on the disk by inode, in bytes.
+    """
+    found: dict[int, int] = {}
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                status = os.stat(f"/proc/{pid}/fd/{fd}")
+                if status.st_dev == device and not status.st_nlink:
+                    found[status.st_ino] = status.st_blocks * 512
+    return found
+
+
 def children(pid: int) -> list[int]:
     """Processes whose parent is ``pid``."""
     found: list[int] = []

@@ -89,12 +89,15 @@ LAST_KNOWN = 462
 
 CLONE, OPEN, OPENAT, PRLIMIT = (56, 220), (2, None), (257, 56), (302, 261)
 AFFINITY, IOCTL, PRCTL, MMAP, SOCKETPAIR = (203, 122), (16, 29), (157, 167), (9, 222), (53, 199)
+FCNTL = (72, 25)
 
 _EPERM, _ENOSYS = 1, 38
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _NEW_NAMESPACES = 0x7E020000
 _CLONE_PARENT = 0x8000
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
+_F_SETOWN, _F_SETOWN_EX = 8, 15
+_TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP = 0x5412, 0x541C, 0x8901, 0x8902
 _X32 = 0x40000000
 
 _Instruction = tuple[int, int, int, int]
@@ -178,12 +181,30 @@ def _argument_rules(column: int) -> list[_Instruction]:
     # Limits and processors of other processes.
     rules += _when(PRLIMIT[column], [_argument(0), _equal(0, 1, 0), no])
     rules += _when(AFFINITY[column], [_argument(0), _equal(0, 1, 0), no])
-    # Typing into a terminal (TIOCSTI, TIOCLINUX).
-    rules += _when(IOCTL[column], [_argument(1), _equal(0x5412, 1, 0), _equal(0x541C, 0, 1), no])
-    # Orphans stay below their candidate.
+    # Typing into a terminal, and signals from the kernel to whom a descriptor is said to belong.
+    rules += _when(
+        IOCTL[column],
+        [
+            _argument(1),
+            *(_equal(r, n, 0) for r, n in ((_TIOCSTI, 3), (_TIOCLINUX, 2), (_FIOSETOWN, 1))),
+            _equal(_SIOCSPGRP, 0, 1),
+            no,
+        ],
+    )
+    rules += _when(
+        FCNTL[column], [_argument(1), _equal(_F_SETOWN, 1, 0), _equal(_F_SETOWN_EX, 0, 1), no]
+    )
+    # Orphans stay below their candidate, and the host can look at what it uses.
     rules += _when(
         PRCTL[column],
-        [_argument(0), _equal(_PR_SET_CHILD_SUBREAPER, 0, 3), _argument(1), _equal(0, 0, 1), no],
+        [
+            _argument(0),
+            _equal(_PR_SET_DUMPABLE, 3, 0),
+            _equal(_PR_SET_CHILD_SUBREAPER, 0, 3),
+            _argument(1),
+            _equal(0, 0, 1),
+            no,
+        ],
     )
     # Writable shared memory, which siblings would share after a fork.
     rules += _when(

@@ -7,7 +7,7 @@ import platform
 import shutil
 
 from sport.sandbox.base import Limits, SandboxError
-from sport.sandbox.launch import start_worker
+from sport.sandbox.launch import NAMESPACES, start_worker
 from sport.sandbox.syscalls import ARCHITECTURES
 from sport.sandbox.walls import landlock_abi
 from sport.types import Record
@@ -44,20 +44,24 @@ class TierReport(Record):
 def probe_tier() -> TierReport:
     """Starts the sandbox in each tier and reports; takes about half a second."""
     reasons = {}
+    bounds = "rlimits and a watcher"
     for tier in ("strong", "standard"):
         try:
-            start_worker(Limits(), {}, (), tier=tier).stop()
+            worker = start_worker(Limits(), {}, (), tier=tier)
         except SandboxError as error:
             reasons[tier] = str(error)
+        else:
+            bounds = worker.details["limits"]
+            worker.stop()
     reached = next((t for t in ("strong", "standard") if t not in reasons), "none")
     layers = (_namespaces(reasons.get("strong")), _landlock(), _seccomp(reasons.get("standard")))
-    return TierReport(tier=reached, layers=(*layers, _rlimits()))
+    return TierReport(tier=reached, layers=(*layers, _limits(bounds)))
 
 
 def _namespaces(reason: str | None) -> Layer:
     name = "namespaces (bubblewrap)"
     if reason is None:
-        return Layer(name=name, found=True, detail="user, pid, network, ipc, mount")
+        return Layer(name=name, found=True, detail=NAMESPACES)
     if shutil.which("bwrap") is None:
         mend = "install bubblewrap (Debian, Ubuntu: apt install bubblewrap)"
     else:
@@ -93,6 +97,6 @@ def _seccomp(reason: str | None) -> Layer:
     return Layer(name="seccomp", found=True, detail=f"filter for {machine}")
 
 
-def _rlimits() -> Layer:
+def _limits(bounds: str) -> Layer:
     who = "root" if os.geteuid() == 0 else "an ordinary user"
-    return Layer(name="limits", found=True, detail=f"rlimits and a watcher, as {who}")
+    return Layer(name="limits", found=True, detail=f"{bounds}, as {who}")

@@ -6,8 +6,10 @@ does its work while the event loop is busy, and it sleeps while nothing runs.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sport.sandbox import folders, processes
@@ -16,7 +18,10 @@ from sport.sandbox.processes import Process
 from sport.types import Status
 
 _TICK_S = 0.025
-_DISK_TICK_S = 0.05
+_FASTEST = 2 << 30
+"""Bytes that a candidate writes in a second at most: nearly full workspaces are looked at often,
+others seldom."""
+
 _IDLE_S = 2.0
 
 
@@ -27,6 +32,8 @@ class Watched:
     Attributes:
         process: Its process.
         folders: Where it may write.
+        tell: Called, in the watcher's thread, once there is a verdict: a process that the candidate
+            left behind may hold its channel open, so the end of that cannot be waited for.
         base_memory: Resident memory of a fresh world, in bytes.
         started: When it started, by the monotonic clock.
         paused_s: Wall time that it spent waiting for tools, which does not count, in seconds.
@@ -37,6 +44,7 @@ class Watched:
 
     process: Process
     folders: tuple[str, ...]
+    tell: Callable[[], None]
     base_memory: int = 0
     started: float = field(default_factory=time.monotonic)
     paused_s: float = 0.0
@@ -111,8 +119,8 @@ class Watcher:
                 self._wake.wait()
                 idle_since = time.monotonic()
             self._wake.clear()
-            # At most a tenth of one processor goes into watching.
-            self._closed.wait(max(_TICK_S, 10 * (now - began)))
+            # At most a fifth of one processor goes into watching.
+            self._closed.wait(max(_TICK_S, 4 * (now - began)))
 
     def _look(self, watched: Watched, now: float) -> None:
         if watched.verdict is not None or now - watched.started < _TICK_S:
@@ -122,6 +130,7 @@ class Watcher:
             watched.verdict = verdict
             watched.process.freeze()
             watched.process.kill()
+            watched.tell()
 
     def _judge(self, watched: Watched, now: float) -> tuple[Status, str] | None:
         limits = self._limits
@@ -155,12 +164,22 @@ class Watcher:
 
     def _disk(self, watched: Watched) -> bool:
         began = time.monotonic()
+        room = self._limits.disk_mb << 20
         try:
-            full = sum(map(folders.size_of, watched.folders)) > self._limits.disk_mb << 20
+            left = room - sum(map(folders.size_of, watched.folders)) - _unlinked(watched)
         except folders.TooLarge:
-            full = True
+            left = -1
         except OSError:
-            full = False  # it changes while it is counted: the next look tells
+            left = 0  # it changes while it is counted: the next look tells
         now = time.monotonic()
-        watched.next_disk = now + max(_DISK_TICK_S, 20 * (now - began))
-        return full
+        watched.next_disk = now + min(left / _FASTEST, 20 * (now - began))
+        return left < 0
+
+
+def _unlinked(watched: Watched) -> int:
+    """Bytes of files that a candidate removed and still has open: no folder shows them."""
+    device = os.stat(watched.folders[0]).st_dev
+    found: dict[int, int] = {}
+    for pid in (watched.process.pid, *processes.descendants(watched.process.pid)):
+        found |= processes.unlinked_files(pid, device)
+    return sum(found.values())

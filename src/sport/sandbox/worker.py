@@ -8,6 +8,7 @@ and removes the folders. Standard library only, so that it stays small: forking 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import gc
 import importlib
 import os
@@ -166,7 +167,12 @@ class _Nursery:
             end_descendants(os.getpid())
         import shutil  # not before: it would be part of every fork
 
+        sys.setrecursionlimit(1_000_000)  # candidates may have nested folders deeply
         shutil.rmtree(self._config["root"], ignore_errors=True)
+        if self._config["groups"]:
+            for folder, _, _ in os.walk(self._config["groups"], topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
         os._exit(0)
 
 

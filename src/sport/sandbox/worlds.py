@@ -13,10 +13,11 @@ from pathlib import Path
 
 from sport.sandbox import folders
 from sport.sandbox.base import Limits, SandboxError
+from sport.sandbox.cgroups import Group
 from sport.sandbox.channel import WorldChannel
 from sport.sandbox.frames import BadFrame, pack
 from sport.sandbox.launch import Worker
-from sport.sandbox.processes import Process
+from sport.sandbox.processes import Process, end_descendants
 from sport.sandbox.world import WORKSPACE_FD
 
 _HELLO_S = 30.0
@@ -37,6 +38,8 @@ class World:
         listing: Stamps of its files before it ran.
         process: Its process; ``None`` before the first message and after the end.
         alone: Whether nothing can be below it: it is stopped or trusted, and was looked through.
+        ended: Whether it has ended.
+        group: Its control group, where there is one.
         children: Candidates forked from it.
         turn: Held while candidates are forked from it.
     """
@@ -50,6 +53,8 @@ class World:
     listing: folders.Listing = field(default_factory=dict)
     process: Process | None = None
     alone: bool = False
+    ended: bool = False
+    group: Group | None = None
     children: dict[str, World] = field(default_factory=dict)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -79,8 +84,22 @@ class World:
             self.process.kill()
             self.process.close()
             self.process = None
+        if self.group is not None:
+            self.group.end()
+            self.group = None
+        self.ended = True
         self.channel.close()
         self.close_output()
+
+    def end_orphans(self) -> None:
+        """Kills what candidates that died have left to it.
+
+        Not while a candidate is about to start, since nobody knows its process yet.
+        """
+        starting = any(c.process is None and not c.ended for c in self.children.values())
+        if self.process is not None and not starting:
+            family = [pid for child in self.children.values() for pid in child.pids]
+            end_descendants(self.process.pid, family)
 
     def thaw(self) -> None:
         """Lets it go on, in order to fork."""
