@@ -83,7 +83,8 @@ def picture_use(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
         return []
     last = max(r["round"] for r in probed)
     probed = [r for r in probed if r["round"] == last]
-    plain = [r for r in rows if r["round"] == last and r["split"] == "test" and not r["control"]]
+    single = [r for r in rows if r["round"] == last and not r["control"] and r["samples"] == 1]
+    plain = [r for r in single if r["split"] == "test"]
     kinds = sorted({kind for r in probed for kind in r["by_kind"]})
     named = [("as it is", r) for r in plain] + [(r["probe"], r) for r in probed]
     return [(name, *_first_tool(row, kinds)) for name, row in named]
