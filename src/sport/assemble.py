@@ -53,6 +53,7 @@ def load_policy(recipe: Recipe, adapter: Path | None) -> LocalPolicy:
             name=policy_name(recipe, adapter),
             device=settings.device,
             batch_rows=settings.batch_rows,
+            history_mb=settings.history_mb,
         )
     except (OSError, ValueError) as error:
         raise RecipeError(f"policy.model = {settings.model!r} cannot be loaded: {error}") from error
