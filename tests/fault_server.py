@@ -48,6 +48,7 @@ class FaultServer:
         honours_n: Whether it gives as many choices as are asked for.
         refuses: Status and body with which every chat request is refused.
         lora: Whether it loads adapters.
+        blind: Whether it refuses pictures.
         requests: All chat requests, parsed, with their headers under ``headers``.
         injected: How often each fault was injected.
     """
@@ -61,6 +62,7 @@ class FaultServer:
     honours_n: bool = True
     refuses: tuple[int, str] | None = None
     lora: bool = False
+    blind: bool = False
     usage: bool = True
     max_lora: list[dict[str, str]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -114,6 +116,8 @@ class FaultServer:
         if self.refuses is not None:
             status, text = self.refuses
             return web.Response(status=status, text=text)
+        if self.blind and b"image_url" in await request.read():
+            return web.Response(status=400, text="this model takes text only")
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
         fault = self._random.choice(self.faults) if self._random.random() < self.rate else ""

@@ -55,6 +55,7 @@ def load_policy(recipe: Recipe, adapter: Path | None) -> LocalPolicy:
             dtype=getattr(torch, settings.dtype),
             batch_rows=settings.batch_rows,
             four_bit=settings.quantize == "4bit",
+            history_mb=settings.history_mb,
         )
     except (OSError, ValueError) as error:
         raise RecipeError(f"policy.model = {settings.model!r} cannot be loaded: {error}") from error

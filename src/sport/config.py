@@ -72,6 +72,9 @@ class PolicySettings(Section):
     """CPU threads of the model; all cores where it is left out."""
     batch_rows: int = Field(320, ge=1)
     """Candidates that are decoded together."""
+    history_mb: int = Field(2048, ge=0)
+    """Memory, in MiB, for what the model has read of trajectories under way, so that a step reads
+    only what is new; 0 reads every prompt anew."""
 
     @model_validator(mode="after")
     def _server_where_it_is_asked(self) -> Self:

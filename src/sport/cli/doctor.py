@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import shutil
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -21,10 +23,15 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def doctor() -> None:
-    """Checks what runs need: libraries, sandbox, embedded model, room on the disk."""
+def doctor(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe whose servers are asked, too.")
+    ] = None,
+) -> None:
+    """Checks what runs need: libraries, sandbox, embedded model, disk, and a recipe's servers."""
     with guarded():
         good = [*map(_package, PACKAGES), _model(), _sandbox()]
+        good += _servers(recipe) if recipe is not None else []
         _say(True, f"Python {platform.python_version()}, {os.cpu_count()} cores")
         _say(True, f"{shutil.disk_usage(Path.cwd()).free / 2**30:.0f} GiB free in {Path.cwd()}")
     if not all(good):
@@ -54,6 +61,26 @@ def _sandbox() -> bool:
         _say(layer.found, f"sandbox: {layer.name}: {layer.detail}{_mend(layer.mend)}")
     good = report.tier != "none"
     return _say(good, f"sandbox: tier {report.tier}{'' if good else ': runs will refuse to start'}")
+
+
+def _servers(name: str) -> list[bool]:
+    """Asks every server of a recipe for a few tokens."""
+    from sport.config import load_recipe
+    from sport.remote.client import ChatClient
+    from sport.remote.faults import RemoteError
+    from sport.remote.probe import Finding, probe
+
+    recipe = load_recipe(name)
+    images = {"policy": True, "verifier": recipe.verifier.images}
+    good = []
+    for section, server in recipe.servers().items():
+        try:
+            client = ChatClient(server, recipe.policy.model, section)
+            found = asyncio.run(probe(client, images[section]))
+        except RemoteError as error:
+            found = [Finding(False, str(error))]
+        good += [_say(f.good, f"{section} at {server.url}: {f.text}") for f in found]
+    return good
 
 
 def _mend(text: str) -> str:

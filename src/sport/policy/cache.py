@@ -6,21 +6,24 @@ once for each of its candidates, and a token then only writes its own place.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
+from sport.policy.history import Layers
+
 
 class _RowLayer(DynamicLayer):
     """Keys and values of one layer: ``(rows, heads, capacity, width)``, ``used`` of them filled."""
 
-    def __init__(self, keys: Tensor, values: Tensor, repeats: Tensor, extra: int) -> None:
+    def __init__(self, keys: Tensor, values: Tensor, used: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.used = keys.shape[2]
-        self.keys: Any = _fork(keys, repeats, extra)
-        self.values: Any = _fork(values, repeats, extra)
+        self.used = used
+        self.keys: Any = keys
+        self.values: Any = values
         self.dtype, self.device = keys.dtype, keys.device
         self.is_initialized = True
 
@@ -41,20 +44,49 @@ class _RowLayer(DynamicLayer):
         self.values = _select(self.values, rows, self.used)
 
 
-def fork_cache(prompts: Cache, repeats: Tensor, extra: int) -> Cache:
-    """The cache of ``repeats[i]`` candidates of every prompt ``i``, with room for ``extra`` tokens.
+def rows_of(cache: Cache, mask: Tensor) -> list[Layers]:
+    """What a cache holds of every row: keys and values of the tokens that ``mask`` lets through.
+
+    Args:
+        cache: Of a model that has read some rows.
+        mask: ``(rows, tokens)``; 0 where a row is filled up.
 
     Raises:
         TypeError: A layer of the model keeps something else than keys and values of all tokens.
     """
-    layers: list[Any] = prompts.layers
+    layers: list[Any] = cache.layers
     for layer in layers:
-        if type(layer) is not DynamicLayer:
+        if type(layer) not in (DynamicLayer, _RowLayer):
             raise TypeError(
                 f"the model has a layer with a {type(layer).__name__}, which LocalPolicy cannot "
                 "fork (sliding windows, recurrent layers): serve the model and use ChatPolicy"
             )
-    return Cache(layers=[_RowLayer(x.keys, x.values, repeats, extra) for x in layers])
+    real = [row.nonzero().squeeze(-1) for row in mask]
+    return [
+        [(x.keys[i].index_select(1, at), x.values[i].index_select(1, at)) for x in layers]
+        for i, at in enumerate(real)
+    ]
+
+
+def fork_cache(prompts: Sequence[Layers], repeats: Sequence[int], extra: int) -> Cache:
+    """The cache of ``repeats[i]`` candidates of every prompt ``i``, with room for ``extra`` tokens.
+
+    Prompts are filled up on the right to the longest; a mask has to leave that out.
+    """
+    used = max(prompt[0][0].shape[1] for prompt in prompts)
+
+    def forked(layer: int, part: int) -> Tensor:
+        heads, _, width = prompts[0][layer][part].shape
+        whole = prompts[0][layer][part].new_zeros(sum(repeats), heads, used + extra, width)
+        row = 0
+        for prompt, times in zip(prompts, repeats, strict=True):
+            tensor = prompt[layer][part]
+            whole[row : row + times, :, : tensor.shape[1]] = tensor
+            row += times
+        return whole
+
+    layers = range(len(prompts[0]))
+    return Cache(layers=[_RowLayer(forked(i, 0), forked(i, 1), used) for i in layers])
 
 
 def keep_rows(cache: Cache, rows: Tensor) -> None:
@@ -62,14 +94,6 @@ def keep_rows(cache: Cache, rows: Tensor) -> None:
     layers: list[Any] = cache.layers
     for layer in layers:
         layer.keep(rows)
-
-
-def _fork(tensor: Tensor, repeats: Tensor, extra: int) -> Tensor:
-    _, heads, length, width = tensor.shape
-    rows = int(repeats.sum())
-    forked = tensor.new_empty(rows, heads, length + extra, width)
-    forked[:, :, :length] = tensor.repeat_interleave(repeats, dim=0)
-    return forked
 
 
 def _select(tensor: Tensor, rows: Tensor, used: int) -> Tensor:

@@ -1,7 +1,8 @@
 """Sampling many candidates of many chats at once.
 
-Each prompt runs once, its images included; its cache is forked to its candidates, and the
-candidates of all prompts take one token together at each pass. Rows that have ended are dropped.
+Each prompt runs once, its images included, and of a chat that was read before only what was added.
+Its cache is forked to its candidates, and the candidates of all prompts take one token together at
+each pass. Rows that have ended are dropped.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import Cache, DynamicCache
+from transformers.cache_utils import Cache
 
 from sport.policy.cache import fork_cache, keep_rows
 from sport.policy.encode import Encoded, special_ids
-from sport.policy.forward import base_model, collate, hidden_states, logits_of, pad_id
+from sport.policy.forward import base_model, logits_of, pad_id
+from sport.policy.history import Histories
+from sport.policy.read import go_on, mask_of, read_chats
 from sport.policy.sampling import RowSampler
 from sport.types import END_OF_ACTION
 
@@ -81,20 +84,22 @@ def decode(
     stops: Stops,
     chats: Sequence[Encoded],
     rows: Sequence[Sequence[Row]],
+    histories: Histories,
 ) -> None:
     """Samples ``rows[i]`` after ``chats[i]``, in place."""
     device = base_model(model).device
-    batch = collate(chats, pad_id(processor), device)
-    logits, prompts, shift = _prefill(model, batch.inputs, batch.lengths)
-    repeats = torch.tensor([len(r) for r in rows], device=device)
+    logits, read = read_chats(model, chats, pad_id(processor), histories)
+    repeats = [len(r) for r in rows]
     flat = [row for group in rows for row in group]
     steps = max(row.limit for row in flat)
+    lengths = torch.tensor([len(c.ids) for c in chats], device=device)
+    shifts = torch.tensor([h.shift for h in read], device=device)
+    times = torch.tensor(repeats, device=device)
     state = _State(
         model,
-        fork_cache(prompts, repeats, steps),
-        _with_room(batch.inputs["attention_mask"].repeat_interleave(repeats, dim=0), steps),
-        (batch.lengths + shift).repeat_interleave(repeats),
-        three_axes=_has_three_axes(model),
+        fork_cache([h.layers for h in read], repeats, steps),
+        _with_room(mask_of(lengths).repeat_interleave(times, dim=0), steps),
+        (lengths + shifts).repeat_interleave(times),
     )
     sampler = RowSampler(
         [r.seed for r in flat],
@@ -103,7 +108,7 @@ def decode(
         steps,
         torch.tensor(stops.suppress, device=device, dtype=torch.long),
     )
-    _loop(flat, logits.repeat_interleave(repeats, dim=0), state, sampler, stops)
+    _loop(flat, logits.repeat_interleave(times, dim=0), state, sampler, stops)
 
 
 def _loop(
@@ -137,11 +142,8 @@ def _loop(
 class _State:
     """The rows' caches, masks and positions."""
 
-    def __init__(
-        self, model: nn.Module, cache: Cache, mask: Tensor, positions: Tensor, three_axes: bool
-    ) -> None:
+    def __init__(self, model: nn.Module, cache: Cache, mask: Tensor, positions: Tensor) -> None:
         self.model, self.cache, self.mask, self.positions = model, cache, mask, positions
-        self.three_axes = three_axes
 
     def keep(self, rows: Tensor) -> None:
         keep_rows(self.cache, rows)
@@ -150,35 +152,11 @@ class _State:
     def step(self, tokens: Tensor) -> Tensor:
         """The logits after one more token a row."""
         used = self.cache.get_seq_length() + 1
-        positions = self.positions[:, None]
-        output = hidden_states(
-            self.model,
-            {"input_ids": tokens[:, None], "attention_mask": self.mask[:, :used]},
-            position_ids=positions.expand(3, -1, -1) if self.three_axes else positions,
-            past_key_values=self.cache,
-            use_cache=True,
+        hidden = go_on(
+            self.model, self.cache, tokens[:, None], self.mask[:, :used], self.positions[:, None]
         )
         self.positions = self.positions + 1
-        return logits_of(self.model, output.last_hidden_state[:, -1])
-
-
-def _prefill(
-    model: nn.Module, inputs: dict[str, Tensor], lengths: Tensor
-) -> tuple[Tensor, Cache, Tensor]:
-    """Logits after each prompt, the prompts' cache, and how far images shift later positions."""
-    cache = DynamicCache(config=base_model(model).config.get_text_config())
-    output = hidden_states(model, inputs, past_key_values=cache, use_cache=True)
-    rows = torch.arange(len(lengths), device=lengths.device)
-    last = output.last_hidden_state[rows, lengths - 1]
-    shift = getattr(output, "rope_deltas", None)
-    shift = torch.zeros_like(lengths) if shift is None else shift.reshape(-1).to(lengths)
-    return logits_of(model, last), cache, shift
-
-
-def _has_three_axes(model: nn.Module) -> bool:
-    """Whether positions have a time, a height and a width (mrope)."""
-    rope = getattr(base_model(model).config.get_text_config(), "rope_parameters", None) or {}
-    return "mrope_section" in rope
+        return logits_of(self.model, hidden[:, -1])
 
 
 def _with_room(mask: Tensor, steps: int) -> Tensor:

@@ -41,18 +41,23 @@ class Encoded:
         aligned: Further inputs with one integer a token, such as ``mm_token_type_ids``.
         vision: Inputs whose first dimension runs over images or patches, such as
             ``pixel_values``, in the order of the images.
-        images: Number of images.
+        pictures: Hashes of the images, in their order.
     """
 
     ids: list[int]
     aligned: dict[str, list[int]] = field(default_factory=dict)
     vision: dict[str, Tensor] = field(default_factory=dict)
-    images: int = 0
+    pictures: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return len(self.pictures)
 
     def plus(self, ids: Sequence[int]) -> Encoded:
         """This chat, continued by the tokens of an action."""
         aligned = {k: [*v, *[0] * len(ids)] for k, v in self.aligned.items()}
-        return Encoded([*self.ids, *ids], aligned, self.vision, self.images)
+        return Encoded([*self.ids, *ids], aligned, self.vision, self.pictures)
 
 
 def encode(
@@ -176,7 +181,7 @@ def _encode_segment(processor: Any, text: str, images: list[File], first: bool) 
     output.pop("attention_mask", None)
     aligned = {k: v[0].tolist() for k, v in output.items() if v.shape == ids.shape}
     vision = {k: v for k, v in output.items() if k not in aligned}
-    segment = Encoded(ids[0].tolist(), aligned, vision, len(images))
+    segment = Encoded(ids[0].tolist(), aligned, vision, tuple(i.sha256 for i in images))
     _assert_pixels(processor, segment)
     return segment
 
@@ -218,7 +223,7 @@ def _join(parts: Sequence[Encoded]) -> Encoded:
         [i for p in parts for i in p.ids],
         aligned,
         join_vision([p.vision for p in parts]),
-        sum(p.images for p in parts),
+        tuple(sha for p in parts for sha in p.pictures),
     )
 
 

@@ -16,6 +16,7 @@ from sport.policy.base import ContextFull, Request
 from sport.policy.decode import Row, Stops, decode
 from sport.policy.encode import Encoded, encode
 from sport.policy.forward import base_model, quiet_peft
+from sport.policy.history import Histories
 from sport.policy.parse import parse_action
 from sport.policy.template import check_prefix
 from sport.policy.text import TextProcessor
@@ -43,6 +44,7 @@ class LocalPolicy:
         device: str = "cpu",
         batch_rows: int = 320,
         context: int | None = None,
+        history_mb: int = 2048,
     ) -> None:
         """Takes a model as it is.
 
@@ -53,6 +55,8 @@ class LocalPolicy:
             device: Such as ``cpu`` or ``cuda:0``.
             batch_rows: How many candidates decode together.
             context: The longest sequence allowed; by default what the model's config says.
+            history_mb: Memory, in MiB, for what was read of chats that may go on; 0 reads every
+                prompt anew.
 
         Raises:
             EncodingError: The chat template rewrites earlier turns.
@@ -67,6 +71,7 @@ class LocalPolicy:
         self._batch_rows = batch_rows
         self._stops = Stops(model, processor)
         self._merged: nn.Module | None = None
+        self._histories = Histories(history_mb * 2**20)
         self._lock = threading.Lock()
 
     @classmethod
@@ -79,6 +84,7 @@ class LocalPolicy:
         dtype: torch.dtype = torch.float32,
         batch_rows: int = 320,
         four_bit: bool = False,
+        history_mb: int = 2048,
     ) -> LocalPolicy:
         """Loads a model folder or hub name by its Auto classes, and a PEFT adapter.
 
@@ -90,13 +96,14 @@ class LocalPolicy:
             dtype: Of the weights.
             batch_rows: How many candidates decode together.
             four_bit: Whether the model's own weights are kept in NF4 (QLoRA).
+            history_mb: Memory, in MiB, for what was read of chats that may go on.
 
         Raises:
             ValueError: A folder is not what it should be, or bitsandbytes is missing.
         """
         model, processor = load_model(path, adapter, dtype, four_bit)
         name = name or "+".join(Path(p).name for p in (path, adapter) if p is not None)
-        return cls(model, processor, name, device, batch_rows)
+        return cls(model, processor, name, device, batch_rows, history_mb=history_mb)
 
     async def sample(self, requests: Sequence[Request]) -> list[list[Action] | ContextFull]:
         """Samples ``plan.n`` actions for each request; see :class:`sport.policy.base.Policy`."""
@@ -135,8 +142,16 @@ class LocalPolicy:
             while end < len(chats) and rows + len(groups[end]) <= self._batch_rows:
                 rows += len(groups[end])
                 end += 1
-            decode(model, self.processor, self._stops, chats[start:end], groups[start:end])
+            decode(
+                model,
+                self.processor,
+                self._stops,
+                chats[start:end],
+                groups[start:end],
+                self._histories,
+            )
             start = end
+        self._histories.turn()
 
     def _sampler(self) -> nn.Module:
         """The model to sample from: a small one's adapter is merged, once."""

@@ -102,8 +102,7 @@ class ChatClient:
             RemoteError: The server refuses for good, or has not answered anything of late.
             ContextFull: The prompt is too long for the model.
         """
-        body = {**self._server.extra, "model": self.model, "messages": messages, **options}
-        body = {k: v for k, v in body.items() if k not in self._server.omit}
+        body = self._body(messages, options)
         found = Choices()
         reasons: list[str] = []
         try:
@@ -116,6 +115,24 @@ class ChatClient:
         self.meter.missing(len(found.missing))
         self._watch(found)
         return found
+
+    async def once(self, messages: Sequence[Mapping[str, Any]], n: int, **options: Any) -> Any:
+        """The server's answer to one attempt, as it is.
+
+        Raises:
+            Fault: It failed.
+            RemoteError: The server refuses for good.
+            ContextFull: The prompt is too long for the model.
+        """
+        self.meter.request()
+        body = {**self._body(messages, options), "n": n}
+        return await self.transport.post("/chat/completions", body)
+
+    def _body(
+        self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        body = {**self._server.extra, "model": self.model, "messages": messages, **options}
+        return {k: v for k, v in body.items() if k not in self._server.omit}
 
     async def _ask(self, body: dict[str, Any], n: int, found: Choices, reasons: list[str]) -> None:
         """Attempts, until nothing is lacking or they are used up."""
