@@ -12,6 +12,7 @@ from sport.evals.statistics import Difference, paired_bootstrap, wilson
 Results = Mapping[str, Any]
 Line = tuple[str, ...]
 PAGE = Path(__file__).parents[1] / "docs" / "evidence.md"
+TEXT = Path(__file__).parent / "pocket_evidence.md"
 
 
 def tables(results: Results) -> dict[str, str]:
@@ -27,22 +28,13 @@ def tables(results: Results) -> dict[str, str]:
 
 
 def write_page(results: Results, page: Path = PAGE) -> None:
-    """Puts the tables where the page has their marks."""
-    page.write_text(filled(page.read_text(), results))
-
-
-def filled(text: str, results: Results) -> str:
-    """A page whose tables, between ``<!-- table NAME -->`` and ``<!-- end -->``, are the results'.
+    """Writes the page: its text, with the tables where ``<!-- table NAME -->`` stands.
 
     Raises:
-        KeyError: The page marks a table that there is none of.
+        KeyError: The text asks for a table that there is none of.
     """
     made = tables(results)
-    return re.sub(
-        r"(?s)(<!-- table (\w+) -->\n).*?(?=<!-- end -->)",
-        lambda mark: f"{mark[1]}{made[mark[2]]}\n",
-        text,
-    )
+    page.write_text(re.sub(r"<!-- table (\w+) -->", lambda mark: made[mark[1]], TEXT.read_text()))
 
 
 def arms(results: Results) -> str:
