@@ -23,7 +23,7 @@ from sport.types import Action, CodeError, FinalAnswer, Outcome, derive_seed
 MAX_STEPS = 6
 _SALT = 1182
 """Decides which contexts are spoilt by what; this one spreads the faults over kinds and moves."""
-_SPOILT_TOOLS, _SPOILT_ANSWERS = 0.35, 0.4
+_SPOILT_TOOLS, _SPOILT_ANSWERS = 0.2, 0.08
 """Share of the contexts in which one fault dominates."""
 _SPOILT, _USUAL, _DOMINANT = 0.7, 0.15, 0.92
 """Share of faults in those contexts and in the others; the dominant one's share of the former."""
