@@ -24,7 +24,7 @@ MAX_STEPS = 6
 _SALT = 1182
 """Decides which contexts are spoilt by what; this one spreads the faults over kinds and moves."""
 _SPOILT_TOOLS, _SPOILT_ANSWERS = 0.2, 0.08
-"""Share of the contexts in which one fault dominates."""
+"""Share of the contexts in which one fault dominates, of the tools and of the answers."""
 _SPOILT, _USUAL, _DOMINANT = 0.7, 0.15, 0.92
 """Share of faults in those contexts and in the others; the dominant one's share of the former."""
 
