@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results" / "pocket_sweep.json"
 def settings() -> Mapping[str, Sequence[TuneStage]]:
     """The settings that are compared, by name."""
     found: dict[str, Sequence[TuneStage]] = {}
-    for rate in (1e-4, 3e-4, 1e-3, 2e-3):
+    for rate in (1e-4, 3e-4, 5e-4, 1e-3, 2e-3):
         found[f"dpo {rate:g}"] = [DPOStage(learning_rate=rate)]
     for rate in (5e-4, 1e-3, 2e-3, 4e-3):
         found[f"sft {rate:g}"] = [SFTStage(learning_rate=rate)]
@@ -41,10 +41,10 @@ def settings() -> Mapping[str, Sequence[TuneStage]]:
     ):
         named = ", ".join(f"{key} {value:g}" for key, value in options.items())
         found[f"dpo 0.001, {named}"] = [DPOStage(learning_rate=1e-3, **options)]
-    for rate in (1e-4, 3e-4, 1e-3):
-        found[f"sft 0.001, dpo {rate:g}"] = [
-            SFTStage(learning_rate=1e-3),
-            DPOStage(learning_rate=rate),
+    for first, then in ((3e-4, 3e-4), (1e-3, 1e-4), (1e-3, 3e-4), (1e-3, 1e-3)):
+        found[f"sft {first:g}, dpo {then:g}"] = [
+            SFTStage(learning_rate=first),
+            DPOStage(learning_rate=then),
         ]
     found["dpo 0.0003, sft 0.001"] = [DPOStage(learning_rate=3e-4), SFTStage(learning_rate=1e-3)]
     found["sft 0.001, dpo 0.0003, nll 0.1"] = [
