@@ -120,7 +120,10 @@ class Pipeline:
     def probe(self, adapter: Path | None, round: int) -> None:
         """Measures a policy on what shows how it comes to its results."""
         for split in self.source.probes:
-            self.evaluate_on(split, adapter, round, None)
+            if self._split(split):
+                self.evaluate_on(split, adapter, round, None)
+            else:
+                self.progress.say(f"{split}: no task is of a kind that it is for")
 
     def evaluate_on(
         self, split: str, adapter: Path | None, round: int, control: Control | None

@@ -187,6 +187,7 @@ def test_probes_change_the_picture_and_nothing_else(tmp_path: Path) -> None:
             assert picture.size >= (320, 240) and picture.convert("L").getextrema() == (255, 255)
     assert pictures(list(swapped)) == pictures(plain)
     assert all(a.files != b.files for a, b in zip(swapped, plain, strict=True))
+    assert not PocketBenchmark(tmp_path, dev=1, test=1).tasks("test-swapped")
 
 
 def test_the_benchmark_is_fixed_and_its_splits_are_disjoint(tmp_path: Path) -> None:

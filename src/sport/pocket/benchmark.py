@@ -76,7 +76,9 @@ class PocketBenchmark:
 
 
 def _swapped(tasks: Sequence[Task]) -> list[Task]:
-    """Each task with another one's picture, drawn by lot."""
+    """Each task with another one's picture, drawn by lot; none where there is no other."""
+    if len(tasks) < 2:
+        return []
     order = list(range(len(tasks)))
     random.Random(_SEED).shuffle(order)
     donors = dict(zip(order, [*order[1:], *order[:1]], strict=True))
