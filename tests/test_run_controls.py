@@ -1,11 +1,15 @@
-"""Controls, probes and best-of-n over a whole run of a tiny controller."""
+"""What is done with a run of a tiny controller: controls, probes, best-of-n, questions."""
 
 import json
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
+from typer.testing import CliRunner
 
 import by_heart
+from sport.cli import app
 from sport.config import RecipeError, load_recipe
 from sport.controls import run_control
 from sport.loop import improve
@@ -85,6 +89,19 @@ def test_d6_best_of_n_says_so_and_stands_apart(pipeline: Pipeline) -> None:
         assert all(len(step.candidates) == 3 for step in trajectory.steps)
     for trajectory in pipeline.run.evaluation(0, "test"):
         assert all(len(step.candidates) == 1 for step in trajectory.steps)
+
+
+def test_the_agent_of_a_run_answers_about_a_picture(pipeline: Pipeline, tmp_path: Path) -> None:
+    picture = tmp_path / "scene.jpg"
+    Image.new("RGB", (320, 240), "white").save(picture)
+    question = by_heart.QUERIES[0]
+    run = str(pipeline.run.path)
+    for more in ([], ["--round", "0"]):
+        told = CliRunner().invoke(app, ["ask", run, question, "--file", str(picture), *more])
+        assert "Step 1:" in told.output and ("Answer:" in told.output or "No answer" in told.output)
+    missing = CliRunner().invoke(app, ["ask", run, question, "--file", str(tmp_path / "no.png")])
+    assert missing.exit_code == 1 and "no.png" in missing.output
+    assert "Traceback" not in missing.output
 
 
 @pytest.mark.parametrize("name", ["randm", "oracle-9", "shuffled-", "oracle-120"])

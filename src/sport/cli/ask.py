@@ -38,13 +38,13 @@ def ask(
 
 def _task(run: Path, question: str, files: list[Path], blobs: Path) -> Task:
     from sport.blobs import BlobStore
-    from sport.files import Intake
+    from sport.files import take_files
     from sport.store import Run
     from sport.types import Task
 
     pixels = Run.open(run).recipe.images.max_pixels
-    intake = Intake(Path.cwd(), BlobStore(blobs), pixels, confined=False)
-    return Task(id="ask", query=question, files=intake.take([str(f) for f in files]))
+    taken = take_files([str(f) for f in files], BlobStore(blobs), pixels)
+    return Task(id="ask", query=question, files=taken)
 
 
 def _solve(folder: Path, task: Task, round: int | None) -> Trajectory:
