@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,6 +19,8 @@ _LARGEST_SIDE = 1280
 """Detection looks at no more pixels a side: lines of a scanned page stay some 12 pixels high."""
 _LIKE_SHAPES = frozenset("十大〇CLOTVXco")
 """Letters that the recogniser sees in drawn shapes, besides 0 and 1."""
+_UNSURE = 0.02
+"""By how much the edges of short words may mistake the slope of a line, as a tangent."""
 _SURE = 0.8
 """Recognition score above which a piece shows that a picture holds text at all."""
 _SETTINGS = {
@@ -130,17 +132,23 @@ def join_lines(pieces: list[Piece]) -> list[str]:
 
 
 def _slopes(pieces: list[Piece]) -> list[Slope]:
-    """Likely slopes: none, that of most pieces, and a straight fit over the height."""
+    """Likely slopes: none, about that of most pieces, and a straight fit over the height."""
     long = [p for p in pieces if p.width > 2 * p.height]
-    slopes: list[Slope] = [lambda y: 0.0]
+    levels = [0.0]
     if long:
         level = median(p.slope for p in long)
-        slopes.append(lambda y: level)
+        levels += [level, level - _UNSURE, level + _UNSURE]
+    slopes: list[Slope] = [partial(_level, level) for level in levels]
     heights = np.array([p.centre[1] for p in long])
     if len(long) >= 3 and np.ptp(heights) > 3 * max(p.height for p in long):
         rise, base = np.polyfit(heights, [p.slope for p in long], 1, w=[p.width for p in long])
         slopes.append(lambda y: float(base + rise * y))
     return slopes
+
+
+def _level(slope: float, y: float) -> float:
+    """The same slope at every height."""
+    return slope
 
 
 def _chain(pieces: list[Piece], slope: Slope) -> tuple[list[list[Piece]], float]:
