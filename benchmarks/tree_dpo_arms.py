@@ -43,7 +43,7 @@ class Meter:
     def __init__(self, limit: float, out: Path) -> None:
         """A process that spends more than ``limit`` writes what it took so far, and ends."""
         Path("/proc/self/clear_refs").write_text("5")
-        self._before = _status_mb("VmRSS")
+        self._before = status_mb("VmRSS")
         self._cpu = time.process_time()
         self._out = out
         self.facts: dict[str, Any] = {}
@@ -55,8 +55,8 @@ class Meter:
         row = {
             "finished": finished,
             "cpu_s": round(time.process_time() - self._cpu, 3),
-            "peak_mb": round(_status_mb("VmHWM"), 1),
-            "grown_mb": round(_status_mb("VmHWM") - self._before, 1),
+            "peak_mb": round(status_mb("VmHWM"), 1),
+            "grown_mb": round(status_mb("VmHWM") - self._before, 1),
             **self.facts,
         }
         self._out.write_text(json.dumps(row))
@@ -68,7 +68,8 @@ class Meter:
         os._exit(0)
 
 
-def _status_mb(name: str) -> float:
+def status_mb(name: str) -> float:
+    """A memory figure of this process, in MiB, as Linux calls it."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) / 1024
@@ -89,16 +90,23 @@ def main() -> None:
         folder = Path(name)
         model, processor = build_model(case)
         trajectory = build_trajectory(case, folder / "blobs")
-        run = _trl if options.arm in TRL else _ours
-        job = run(options.arm, case, model, processor, trajectory, folder)
+        tune = tune_by_trl if options.arm in TRL else tune_by_us
+        job = tune(options.arm, case, model, processor, trajectory, folder)
         meter = Meter(options.limit, options.out)
         meter.facts = job()
         meter.write(finished=True)
 
 
-def _ours(
-    arm: str, case: Case, model: Any, processor: Any, trajectory: Trajectory, folder: Path
+def tune_by_us(
+    arm: str,
+    case: Case,
+    model: Any,
+    processor: Any,
+    trajectory: Trajectory,
+    folder: Path,
+    device: str = "cpu",
 ) -> Callable[[], dict[str, Any]]:
+    """What tunes by one of our packings, and tells how many tokens it forwarded."""
     packing: Packing = PairwisePacking(BUDGET)
     if arm != "pairwise":
         packing = TreePacking(BUDGET, per_step=arm == "tree-step")
@@ -110,7 +118,7 @@ def _ours(
         gradient_checkpointing=arm.endswith("-gc"),
         lora=LoraSettings(r=8, alpha=16, target_modules=TEXT_LAYERS),
     )
-    policy = LocalPolicy(model, processor, "bench", context=16_384)
+    policy = LocalPolicy(model, processor, "bench", device=device, context=16_384)
     tuner: Tuner = StepDPO(packing, config)
 
     def job() -> dict[str, Any]:
@@ -121,9 +129,16 @@ def _ours(
     return job
 
 
-def _trl(
-    arm: str, case: Case, model: Any, processor: Any, trajectory: Trajectory, folder: Path
+def tune_by_trl(
+    arm: str,
+    case: Case,
+    model: Any,
+    processor: Any,
+    trajectory: Trajectory,
+    folder: Path,
+    device: str = "cpu",
 ) -> Callable[[], dict[str, Any]]:
+    """What tunes by TRL, with the setting that the arm's name says."""
     from datasets import Dataset, Features, List, Value
     from datasets import Image as ImageFeature
     from trl.trainer.dpo_config import DPOConfig
@@ -156,8 +171,8 @@ def _trl(
         max_length=None,
         save_strategy="no",
         report_to="none",
-        use_cpu=True,
-        bf16=False,
+        use_cpu=device == "cpu",
+        bf16=device != "cpu",
         disable_tqdm=True,
     )
     lora = LoraConfig(r=8, lora_alpha=16, target_modules=TEXT_LAYERS)

@@ -87,7 +87,7 @@ FULL = tuple(name for name in CASES if name not in QUICK)
 def build_model(case: Case) -> tuple[Any, Any]:
     """A language model of 6 layers and width 256; behind a small vision tower for images."""
     torch.manual_seed(0)
-    words: Any = _tokenizer()
+    words: Any = build_tokenizer()
     text: dict[str, Any] = {
         "vocab_size": VOCABULARY,
         "hidden_size": 256,
@@ -130,8 +130,9 @@ def build_model(case: Case) -> tuple[Any, Any]:
     return LlavaForConditionalGeneration(config).eval(), processor
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"]
+def build_tokenizer(*more: str) -> PreTrainedTokenizerFast:
+    """A tokenizer for which a word is a token, with more special tokens if asked."""
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *(more or ["<image>"])]
     names = [*special, "<unk>", "system", "user", "assistant", "Observation:"]
     names += [f"w{k}" for k in range(VOCABULARY - len(names))]
     inner = Tokenizer(models.WordLevel({n: i for i, n in enumerate(names)}, unk_token="<unk>"))
@@ -140,7 +141,8 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     words = PreTrainedTokenizerFast(
         tokenizer_object=inner, pad_token="<|endoftext|>", eos_token="<|im_end|>"
     )
-    words.chat_template = TEMPLATE
+    picture = "<|vision_start|><|image_pad|><|vision_end|> " if more else "<image> "
+    words.chat_template = TEMPLATE.replace("<image> ", picture)
     return words
 
 
