@@ -15,6 +15,7 @@ from sport.sandbox import folders, processes
 from sport.sandbox.base import Limits, SandboxError, Snapshot
 from sport.sandbox.candidate import Follower
 from sport.sandbox.channel import WorldChannel
+from sport.sandbox.forks import ForkGate
 from sport.sandbox.launch import Worker, start_worker
 from sport.sandbox.toolcalls import ToolThreads
 from sport.sandbox.walls import LAYERS
@@ -84,6 +85,7 @@ class ForkSandbox:
         self._threads = ToolThreads(tool_threads)
         self._watcher = Watcher(self._limits)
         self._worker: Worker | None = None
+        self._gate: ForkGate | None = None
         self._follower: Follower | None = None
         self._starting = asyncio.Lock()
         self._worlds: dict[str, World] = {}
@@ -117,7 +119,8 @@ class ForkSandbox:
         worker = await self._started()
         number = next(self._numbers)
         slot = worker.root / f"w{number}"
-        world = World(f"w{number}", slot, 0, WorldChannel(asyncio.get_running_loop()))
+        channel = WorldChannel(asyncio.get_running_loop())
+        world = World(f"w{number}", slot, 0, channel, gate=self._gate)
         try:
             await asyncio.to_thread(furnish, slot, workspace, self._limits)
             with world.channel.remote as remote:
@@ -234,6 +237,8 @@ class ForkSandbox:
     def _shut(self, worker: Worker) -> None:
         self._watcher.close()
         worker.stop()
+        if self._gate is not None:
+            self._gate.close()
 
     async def _started(self) -> Worker:
         async with self._starting:
@@ -253,6 +258,10 @@ class ForkSandbox:
                 )
                 self._worker, self.tier = worker, worker.tier
                 self.tier_details = worker.details
+                if worker.listener >= 0:
+                    self._gate = ForkGate(
+                        worker.listener, self._limits.processes, self._watcher.find
+                    )
                 self._follower = Follower(
                     self._tools,
                     self._limits,
@@ -280,9 +289,8 @@ class ForkSandbox:
         for _ in range(count):
             number = next(self._numbers)
             slot = world.slot / "n" / str(number)
-            candidate = World(
-                f"{world.id}.{number}", slot, world.step + 1, WorldChannel(loop), world
-            )
+            name, channel = f"{world.id}.{number}", WorldChannel(loop)
+            candidate = World(name, slot, world.step + 1, channel, world, gate=self._gate)
             candidates.append(candidate)
             self._worlds[candidate.id] = world.children[candidate.id] = candidate
             try:
@@ -295,7 +303,7 @@ class ForkSandbox:
                     f"no room for a candidate's workspace: {error}; make room there, or give "
                     "ForkSandbox another folder"
                 ) from error
-        world.thaw()
+        world.thaw(count)
         for start in range(0, count, _AT_ONCE):
             ask(world, candidates[start : start + _AT_ONCE])
 

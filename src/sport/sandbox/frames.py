@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 HEADER = struct.Struct("!I")
@@ -72,9 +73,12 @@ class Channel:
         """Takes over ``sock``."""
         self._socket = sock
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Sends a message."""
-        self._socket.sendall(pack(message))
+    def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        """Sends a message; one with descriptors must be short."""
+        if fds:
+            socket.send_fds(self._socket, [pack(message)], fds)
+        else:
+            self._socket.sendall(pack(message))
 
     def receive(self) -> tuple[dict[str, Any], list[int]]:
         """The next message, and the descriptors that came with it.
@@ -83,7 +87,9 @@ class Channel:
             EOFError: The host is gone.
         """
         # Descriptors come with the first byte of a frame.
-        header, fds, _, _ = socket.recv_fds(self._socket, HEADER.size, MOST_FDS)
+        header, fds, _, _ = socket.recv_fds(
+            self._socket, HEADER.size, MOST_FDS, socket.MSG_CMSG_CLOEXEC
+        )
         header += self._exactly(HEADER.size - len(header)) if header else b""
         if not header:
             raise EOFError

@@ -72,6 +72,7 @@ class Worker:
         lock: Held while the host lives, so that leftovers are told from folders in use.
         groups: Control groups of candidates, where they can be had.
         details: What the tier is made of, by layer.
+        listener: Descriptor by which the kernel asks before a fork; -1 if it cannot.
     """
 
     tier: str
@@ -81,6 +82,7 @@ class Worker:
     lock: IO[bytes]
     groups: ControlGroups | None
     details: dict[str, str]
+    listener: int = -1
 
     def stop(self) -> None:
         """Ends the worker and all its worlds, and removes its folder."""
@@ -91,6 +93,9 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+        if self.listener >= 0:
+            os.close(self.listener)
+            self.listener = -1
         folders.remove(str(self.root))
         if self.groups is not None:
             self.groups.close()
@@ -226,8 +231,9 @@ def _await_ready(worker: Worker) -> None:
     worker.control.settimeout(_START_S)
     problem = ""
     try:
-        message, _ = Channel(worker.control.dup()).receive()
+        message, fds = Channel(worker.control.dup()).receive()
         problem = str(message.get("problem"))
+        worker.listener = fds[0] if fds else -1
     except (EOFError, OSError):
         worker.control.close()
         problem = _last_words(worker.process) or f"no answer within {_START_S:.0f} s"
@@ -235,6 +241,8 @@ def _await_ready(worker: Worker) -> None:
         assert worker.process.stderr is not None
         worker.process.stderr.close()
         worker.control.setblocking(True)
+        gate = "a gate on forks" if fds else f"no gate on forks ({message.get('gate')})"
+        worker.details["limits"] = f"{gate}, {worker.details['limits']}"
     if problem:
         raise SandboxError(problem)
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -21,7 +21,7 @@ class Usage(NamedTuple):
     Attributes:
         ended: Whether it has ended, and only waits to be reaped.
         cpu_s: CPU time of it and of the children that it has reaped, in seconds.
-        threads: Number of threads.
+        threads: Number of threads; one that has ended and waits to be reaped has its last.
         resident: Resident memory, in bytes.
     """
 
@@ -90,6 +90,27 @@ def descendants(pid: int, spared: Collection[int] = ()) -> list[int]:
         frontier = [child for child in below if child not in spared]
         found += frontier
     return found
+
+
+def tasks(pid: int) -> int:
+    """Processes and threads of ``pid`` and all below it, with those that were not reaped yet."""
+    return sum(u.threads for p in (pid, *descendants(pid)) if (u := usage(p)))
+
+
+def lineage(thread: int) -> Iterator[int]:
+    """The process that a thread belongs to, its parent, and so on up."""
+    of = thread
+    key = b"Tgid:"
+    while of:
+        try:
+            with open(f"/proc/{of}/status", "rb", buffering=0) as file:
+                lines = file.read(1024).splitlines()
+        except OSError:
+            return
+        of = next((int(line.split()[1]) for line in lines if line.startswith(key)), 0)
+        key = b"PPid:"
+        if of:
+            yield of
 
 
 def send(pid: int, number: int) -> None:

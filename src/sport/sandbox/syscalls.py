@@ -87,12 +87,15 @@ callers fall back to the older call."""
 LAST_KNOWN = 462
 """The newest call of Linux 6.10; what came later was not looked at."""
 
+FORKS: tuple[tuple[int | None, int | None], ...] = ((56, 220), (57, None), (58, None))
+"""``clone``, ``fork`` and ``vfork``: who makes a process or a thread asks the gate on forks."""
+
 CLONE, OPEN, OPENAT, PRLIMIT = (56, 220), (2, None), (257, 56), (302, 261)
 AFFINITY, IOCTL, PRCTL, MMAP, SOCKETPAIR = (203, 122), (16, 29), (157, 167), (9, 222), (53, 199)
 FCNTL = (72, 25)
 
 _EPERM, _ENOSYS = 1, 38
-_ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
+_ALLOW, _ASK, _ERRNO, _KILL = 0x7FFF0000, 0x7FC00000, 0x00050000, 0x80000000
 _NEW_NAMESPACES = 0x7E020000
 _CLONE_PARENT = 0x8000
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
@@ -167,6 +170,24 @@ def build_filter(landlock_abi: int, machine: str | None = None) -> bytes:
             if number is not None:
                 program += [_equal(number, 0, 1), _return(_ERRNO | verdict)]
     program += _argument_rules(column)
+    return _assembled(program)
+
+
+def build_gate() -> bytes:
+    """The BPF program that makes every fork wait for the host's answer.
+
+    It is a filter of its own, below the other: what that one refuses is not asked for.
+    """
+    column, audit = ARCHITECTURES[os.uname().machine]
+    program = [_load(4), _equal(audit, 1, 0), _return(_ALLOW), _load(0)]
+    for numbers in FORKS:
+        number = numbers[column]
+        if number is not None:
+            program += [_equal(number, 0, 1), _return(_ASK)]
+    return _assembled(program)
+
+
+def _assembled(program: list[_Instruction]) -> bytes:
     return b"".join(struct.pack("HBBI", *i) for i in [*program, _return(_ALLOW)])
 
 

@@ -19,6 +19,8 @@ _libc.syscall.restype = ctypes.c_long
 _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 22, 24, 38
 _PR_SET_CHILD_SUBREAPER, _PR_SET_THP_DISABLE = 36, 41
 _CAPSET = {"x86_64": 126, "aarch64": 91}
+_SECCOMP = {"x86_64": 317, "aarch64": 277}
+_SET_MODE_FILTER, _NEW_LISTENER = 1, 1 << 3
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _LAST_CAPABILITY = 40
 
@@ -118,6 +120,25 @@ def seccomp(program: bytes) -> None:
     no_new_privileges()
     fprog = _Program(len(program) // 8, program)
     _checked(_libc.prctl(_PR_SET_SECCOMP, 2, ctypes.byref(fprog), 0, 0), "prctl(SECCOMP)")
+
+
+def seccomp_listener(program: bytes) -> int:
+    """Installs a filter made by :func:`sport.sandbox.syscalls.build_gate`.
+
+    Returns:
+        The descriptor by which the kernel asks whoever holds it. There is one for all processes
+        that inherit the filter, and none of them can add another.
+
+    Raises:
+        OSError: The kernel refuses, for instance because there is such a filter already.
+    """
+    no_new_privileges()
+    fprog = _Program(len(program) // 8, program)
+    number = _SECCOMP[os.uname().machine]
+    return _checked(
+        _libc.syscall(number, _SET_MODE_FILTER, _NEW_LISTENER, ctypes.byref(fprog)),
+        "seccomp(NEW_LISTENER)",
+    )
 
 
 def drop_capabilities() -> None:

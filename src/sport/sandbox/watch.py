@@ -39,7 +39,11 @@ class Watched:
         paused_s: Wall time that it spent waiting for tools, which does not count, in seconds.
         paused_since: When the tool call under way began.
         cpu_s: CPU time when it was last looked at, in seconds.
-        verdict: Status and note, once it has been killed.
+        verdict: Status and note, once it has gone too far.
+        stopped: Whether it has been killed for that.
+        next_disk: When its folders are looked at again.
+        tasks: How many processes and threads it has at most, as far as the gate on forks knows.
+        forks: When that gate last let each of its threads fork.
     """
 
     process: Process
@@ -51,7 +55,10 @@ class Watched:
     paused_since: float | None = None
     cpu_s: float = 0.0
     verdict: tuple[Status, str] | None = None
+    stopped: bool = False
     next_disk: float = 0.0
+    tasks: int = 1
+    forks: dict[int, float] = field(default_factory=dict)
 
     def pause(self) -> None:
         """A tool call begins."""
@@ -67,6 +74,11 @@ class Watched:
         """Wall time so far, without that of tools, in seconds."""
         since = self.paused_since
         return now - self.started - self.paused_s - (now - since if since is not None else 0.0)
+
+
+def too_many(processes: int) -> tuple[Status, str]:
+    """The verdict on a candidate that makes too many processes."""
+    return "died", f"The code made more than {processes} processes and threads."
 
 
 class Watcher:
@@ -89,6 +101,10 @@ class Watcher:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="sport-watcher", daemon=True)
             self._thread.start()
+
+    def find(self, pid: int) -> Watched | None:
+        """The candidate whose first process this is; callable from any thread."""
+        return self._watched.get(pid)
 
     def drop(self, watched: Watched) -> None:
         """Leaves a candidate alone; once this returns, the watcher kills it no more."""
@@ -123,11 +139,12 @@ class Watcher:
             self._closed.wait(max(_TICK_S, 4 * (now - began)))
 
     def _look(self, watched: Watched, now: float) -> None:
-        if watched.verdict is not None or now - watched.started < _TICK_S:
+        if watched.stopped or now - watched.started < _TICK_S:
             return
-        verdict = self._judge(watched, now)
+        verdict = watched.verdict or self._judge(watched, now)
         if verdict is not None:
             watched.verdict = verdict
+            watched.stopped = True
             watched.process.freeze()
             watched.process.kill()
             watched.tell()
@@ -143,9 +160,8 @@ class Watcher:
         watched.cpu_s = root.cpu_s + sum(u.cpu_s for u in below)
         if watched.cpu_s > limits.cpu_s:
             return "timeout", f"The code used more than {limits.cpu_s:g} s of CPU time."
-        count = root.threads + sum(u.threads for u in below if not u.ended)
-        if count > limits.processes:
-            return "died", f"The code made more than {limits.processes} processes and threads."
+        if root.threads + sum(u.threads for u in below) > limits.processes:
+            return too_many(limits.processes)
         if self._memory(watched, root.resident + sum(u.resident for u in below)):
             return "memory", f"The code used more than {limits.memory_mb} MiB of memory."
         if now >= watched.next_disk and self._disk(watched):

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from sport.sandbox.frames import Channel
 from sport.sandbox.processes import end_descendants
-from sport.sandbox.syscalls import build_filter
+from sport.sandbox.syscalls import build_filter, build_gate
 from sport.sandbox.walls import (
     Landlock,
     adopt_orphans,
@@ -29,6 +29,7 @@ from sport.sandbox.walls import (
     landlock_abi,
     limit_resources,
     seccomp,
+    seccomp_listener,
     small_pages,
 )
 from sport.sandbox.world import World
@@ -51,7 +52,7 @@ def main() -> NoReturn:
     small_pages()
     _preload(config["preload"])
     nursery = _Nursery(config, channel)
-    nursery.channel.send({"kind": "ready", "problem": nursery.problem()})
+    nursery.announce()
     os.dup2(0, 2)
     _tidy()
     nursery.serve()
@@ -92,7 +93,21 @@ class _Nursery:
             self._landlock = Landlock(config["read_only"], config["devices"])
             self._filter = build_filter(self._landlock.abi)
 
-    def problem(self) -> str:
+    def announce(self) -> None:
+        """Tells the host whether all is well; it gets the descriptor of the gate on forks."""
+        answer = {"kind": "ready", "problem": self._problem(), "gate": "not without walls"}
+        fds = []
+        if self._config["walls"] and not answer["problem"]:
+            try:
+                fds.append(seccomp_listener(build_gate()))
+                answer["gate"] = ""
+            except OSError as error:
+                answer["gate"] = str(error.strerror)
+        self.channel.send(answer, fds)
+        for fd in fds:
+            os.close(fd)  # else a fork would wait for a host that is gone
+
+    def _problem(self) -> str:
         """Why the walls do not stand; empty if they do. Tried in a child, since they last."""
         if not self._config["walls"]:
             return ""
@@ -133,8 +148,9 @@ class _Nursery:
                 _, fds = self.channel.receive()
             except (EOFError, OSError):
                 self._end()
-            if os.fork() == 0:
-                self._world(fds[0])
+            with contextlib.suppress(OSError):  # the host's end of the channel tells
+                if os.fork() == 0:
+                    self._world(fds[0])
             for fd in fds:
                 os.close(fd)
 

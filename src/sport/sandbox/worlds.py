@@ -15,6 +15,7 @@ from sport.sandbox import folders
 from sport.sandbox.base import Limits, SandboxError
 from sport.sandbox.cgroups import Group
 from sport.sandbox.channel import WorldChannel
+from sport.sandbox.forks import ForkGate
 from sport.sandbox.frames import BadFrame, pack
 from sport.sandbox.launch import Worker
 from sport.sandbox.processes import Process, end_descendants
@@ -40,6 +41,7 @@ class World:
         alone: Whether nothing can be below it: it is stopped or trusted, and was looked through.
         ended: Whether it has ended.
         group: Its control group, where there is one.
+        gate: What its forks have to pass, where there is one.
         children: Candidates forked from it.
         turn: Held while candidates are forked from it.
     """
@@ -55,6 +57,7 @@ class World:
     alone: bool = False
     ended: bool = False
     group: Group | None = None
+    gate: ForkGate | None = None
     children: dict[str, World] = field(default_factory=dict)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -79,6 +82,7 @@ class World:
     def end(self, spared: Collection[int] = ()) -> None:
         """Kills it and all below it but ``spared``; lets go of everything but the folder."""
         if self.process is not None:
+            self._dismiss()
             if not self.alone:
                 self.process.freeze(spared)
             self.process.kill()
@@ -101,16 +105,23 @@ class World:
             family = [pid for child in self.children.values() for pid in child.pids]
             end_descendants(self.process.pid, family)
 
-    def thaw(self) -> None:
-        """Lets it go on, in order to fork."""
+    def thaw(self, count: int) -> None:
+        """Lets it go on, in order to fork ``count`` candidates."""
+        if self.process is not None and self.gate is not None:
+            self.gate.admit(self.process.pid, count)
         if self.process is not None and self.step:
             self.alone = False  # its code may do what it likes until it is stopped again
             self.process.thaw()
 
     def stop(self) -> None:
         """Stops it; a fresh world, which has run no code, need not be stopped."""
+        self._dismiss()
         if self.process is not None and self.step:
             self.process.stop()
+
+    def _dismiss(self) -> None:
+        if self.process is not None and self.gate is not None:
+            self.gate.dismiss(self.process.pid)
 
     @property
     def pids(self) -> list[int]:
