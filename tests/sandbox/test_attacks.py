@@ -11,8 +11,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
-import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +22,7 @@ from attack_servers import Servers
 from attacks_inside import CHANNEL, EXHAUSTION, PERSISTENCE
 from attacks_kernel import KERNEL, PROCESS, PROGRAM
 from attacks_outside import NETWORK, READ, WRITE
+from users import USERS, environment, identity, interpreter, uid_of
 
 from sport.sandbox import launch
 
@@ -31,44 +30,12 @@ CLASSES = {
     "read": READ, "write": WRITE, "network": NETWORK, "process": PROCESS, "program": PROGRAM,
     "kernel": KERNEL, "channel": CHANNEL, "persistence": PERSISTENCE, "exhaustion": EXHAUSTION,
 }  # fmt: skip
-USERS = {"root": 0, "user": 65534}
 EVERYDAY = {
     "read": ("a file of mode 0666", "environment of the host"), "write": ("append", "rename over"),
     "network": ("tcp",), "process": ("signal", "ptrace"), "program": ("shell",),
     "kernel": ("user namespace",), "persistence": ("built-ins", "a daemon"),
 }  # fmt: skip
 HERE = Path(__file__).parent
-SOURCES = Path(launch.__file__).parents[2]
-
-
-def interpreter(uid: int) -> list[str]:
-    """An interpreter that this user may run: not every one can read the tests' own."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    for found in (sys.executable, f"/usr/bin/python{version}", "/usr/local/bin/python" + version):
-        if os.path.exists(found):
-            try:
-                subprocess.run([found, "-c", "import psutil, sport.sandbox"], check=True,
-                               env=environment(), cwd="/", stderr=subprocess.DEVNULL,
-                               **identity(uid))  # fmt: skip
-                return [found]
-            except (OSError, subprocess.CalledProcessError):
-                continue
-    pytest.skip(f"no Python {version} here can be run by user {uid}")
-
-
-def environment() -> dict[str, str]:
-    libraries = sysconfig.get_path("purelib")
-    return {
-        "PYTHONPATH": f"{SOURCES}:{HERE}:{libraries}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PATH": "/usr/bin:/bin",
-        "HOME": "/",
-    }
-
-
-def identity(uid: int) -> dict[str, Any]:
-    """Arguments of a process that runs as this user."""
-    return {"user": uid, "group": uid, "extra_groups": []} if uid != os.geteuid() else {}
 
 
 @pytest.fixture
@@ -156,15 +123,6 @@ def faults(attacks: dict[str, Attack], results: dict[str, Any]) -> dict[str, Any
         if any(wrong):
             found[name] = ([w for w in wrong if w], outcome)
     return found
-
-
-def uid_of(user: str) -> int:
-    """The number of the user; skips where there is no way to become that one."""
-    if user == "user" and os.geteuid() != 0:
-        return os.geteuid()
-    if user == "root" and os.geteuid() != 0:
-        pytest.skip("only root can be root")
-    return USERS[user]
 
 
 @pytest.mark.parametrize("tier", ["strong", "standard"])

@@ -148,9 +148,8 @@ class _Nursery:
                 _, fds = self.channel.receive()
             except (EOFError, OSError):
                 self._end()
-            with contextlib.suppress(OSError):  # the host's end of the channel tells
-                if os.fork() == 0:
-                    self._world(fds[0])
+            if _fork() == 0:
+                self._world(fds[0])
             for fd in fds:
                 os.close(fd)
 
@@ -190,6 +189,14 @@ class _Nursery:
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)
         os._exit(0)
+
+
+def _fork() -> int:
+    """As ``os.fork``, but -1 if it fails: the world's channel closes, which tells the host."""
+    try:
+        return os.fork()
+    except OSError:
+        return -1
 
 
 def _report(pipe: int, attempt: Any) -> NoReturn:
