@@ -72,8 +72,9 @@ for _ in range(5):
 linger()""",
 }
 ORPHANS = """
+candidate = os.getpid()
 if fork() != 0: os._exit(0)
-time.sleep(0.05)
+while os.getppid() == candidate: pass
 for _ in range(8): fork()
 linger()"""
 """The candidate itself has ended when they are made."""
@@ -182,6 +183,15 @@ async def test_as_many_as_the_limit_says_may_be_there(tier: str) -> None:
         assert outcome.status == "ok", outcome
         assert "-1" not in str(outcome.value)
         assert "a gate on forks" in sandbox.tier_details["limits"]
+
+
+async def test_without_walls_there_is_no_gate_which_is_told() -> None:
+    async with ForkSandbox(tier="unsafe_local") as sandbox:
+        base = await sandbox.open()
+        [outcome] = await sandbox.run(base, ["import os\nos.waitpid(os.fork() or os._exit(0), 0)"])
+        assert outcome.status == "ok", outcome
+        limits = sandbox.tier_details["limits"]
+        assert limits.startswith("no gate on forks (not without walls), rlimits"), limits
 
 
 async def test_processes_one_after_another_are_not_too_many() -> None:
