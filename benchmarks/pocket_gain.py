@@ -37,7 +37,7 @@ from sport.verify.relabel import verifier_accuracy
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "pocket_gain.json"
-PAPER = DPOStage(learning_rate=1e-3)
+PAPER = DPOStage(learning_rate=5e-4)
 """The paper's loss alone; its rate is the best of `pocket_sweep.py`."""
 CONTROLS = (
     "random", "shuffled", "shuffled-2", "shuffled-3", "sft",

@@ -69,11 +69,12 @@ def test_the_snippets_run_and_print_what_the_page_says(tmp_path: Path) -> None:
 def test_the_recipes_hold(tmp_path: Path) -> None:
     write_files(tmp_path)
     whole = (tmp_path / "recipe.toml").read_text()
-    for block in blocks():
-        if block.language == "toml" and not block.mark:
-            parts = [whole, block.text] if block.text.startswith("[") else [block.text, whole]
-            (tmp_path / "part.toml").write_text("".join(parts))
-            load_recipe(str(tmp_path / "part.toml"))
+    parts = [b.text for b in blocks() if b.language == "toml" and not b.mark]
+    assert parts
+    for part in parts:
+        lines = [whole, part] if part.startswith("[") else [part, whole]
+        (tmp_path / "part.toml").write_text("".join(lines))
+        load_recipe(str(tmp_path / "part.toml"))  # raises where one does not hold
 
 
 @pytest.mark.slow
