@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sport.assemble import Workbench, golds, greedy
 from sport.config import Control, TuneStage
+from sport.evals.base import Equipment
 from sport.jsonl import StoreError
 from sport.measure import Measurement, measure
 from sport.progress import Progress
@@ -40,7 +41,9 @@ class Pipeline:
         self.progress = progress
         self._tracker = tracker
         self._ledger = Ledger(run.path / "usage.jsonl", run.recipe.budget)
-        self._bench = Workbench(run.recipe, run.path / "cache", self._ledger)
+        self._bench = Workbench(
+            run.recipe, run.path / "cache", self._ledger, lambda: self._equipment if run.recipe.benchmark is not None else None
+        )
         self._bench.check()
 
     @cached_property
@@ -48,6 +51,13 @@ class Pipeline:
         """Where the tasks come from."""
         with self.progress.activity("reading tasks"):
             return open_source(self.run.recipe, self.run.blobs)
+
+    @property
+    def _equipment(self) -> Equipment | None:
+        """What a benchmark brings beside its tasks."""
+        from sport.evals.bench import BenchmarkSource
+
+        return self.source if isinstance(self.source, BenchmarkSource) else None
 
     def start(self) -> Path | None:
         """The adapter that the recipe starts from."""
@@ -137,6 +147,23 @@ class Pipeline:
         recipe, split = self.run.recipe, self.source.splits[-1]
         what = Measurement(split, round, None, recipe.sampling.n, recipe.verifier.kind)
         self._measure(f"round {round}: best of {what.samples} on {split}", what, adapter)
+
+    def measure_agent(self) -> None:
+        """Measures the recipe's agent on its benchmark.
+
+        By a single sample a step, or as best-of-n where the recipe asks for that: the two are rows
+        of different runs (D6).
+        """
+        settings = self.run.recipe.benchmark
+        assert settings is not None
+        adapter = self.run.adapter(0)
+        for split in self.source.splits:
+            if settings.best_of > 1:
+                kind = self.run.recipe.verifier.kind
+                what = Measurement(split, 0, None, settings.best_of, kind)
+            else:
+                what = Measurement(split, 0)
+            self._measure(f"{settings.name}: evaluating {self.run.recipe.agent}", what, adapter)
 
     def _measure(self, name: str, what: Measurement, adapter: Path | None) -> None:
         if any(what.is_of(row) for row in self.run.metrics()):
