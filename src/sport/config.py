@@ -218,6 +218,9 @@ class Evaluation(Section):
     """Tasks that are evaluated together."""
     held_out: float = Field(0.2, gt=0, lt=1)
     """Share of own tasks that is held out for evaluation, by picture."""
+    keep_apart: tuple[str, ...] = ()
+    """Folders of benchmarks' data (GTA, GAIA) of which no question may be learnt from. GTA's are
+    always kept apart."""
 
 
 class Images(Section):
@@ -313,7 +316,7 @@ class Recipe(Section):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
-_PATHS = frozenset({"tasks", "policy.model", "policy.adapter", "verifier.prompt"})
+_PATHS = frozenset({"tasks", "benchmark.data", "policy.model", "policy.adapter", "verifier.prompt"})
 
 
 def find_recipe(recipe: str) -> Path:
@@ -352,13 +355,23 @@ def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
         data = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{file}: this is not valid TOML: {error}") from None
-    for override in overrides:
-        _override(data, override)
+    data = apply_overrides(data, overrides)
     data.setdefault("name", file.stem)
     root = data.get("root", ".")
     if isinstance(root, str):
         data["root"] = str((file.parent / root).absolute())
     return parse_recipe(data, str(file))
+
+
+def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A recipe's data with overrides such as ``explore.max_steps=4``.
+
+    Raises:
+        RecipeError: An override is none.
+    """
+    for override in overrides:
+        _override(data, override)
+    return data
 
 
 def parse_recipe(data: Mapping[str, Any], source: str) -> Recipe:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sport.assemble import Workbench, golds, greedy
 from sport.config import Control, TuneStage
 from sport.evals.base import Equipment
+from sport.evals.contamination import check_run, check_tasks
 from sport.jsonl import StoreError
 from sport.measure import Measurement, measure
 from sport.progress import Progress
@@ -104,6 +105,7 @@ class Pipeline:
     ) -> Path | None:
         """Tuning, stage by stage, from ``adapter``; by the recipe's stages if none are given."""
         recipe = self.run.recipe
+        check_tasks((t.task for t in trajectories), recipe)
         if stages is None:
             stages = [imitation(recipe.tune)] if control == "sft" else recipe.tune
         dev = None
@@ -158,6 +160,10 @@ class Pipeline:
         assert settings is not None
         adapter = self.run.adapter(0)
         for split in self.source.splits:
+            self._split(split)
+        for note in check_run(self.run):
+            self.progress.say(note)
+        for split in self.source.splits:
             if settings.best_of > 1:
                 kind = self.run.recipe.verifier.kind
                 what = Measurement(split, 0, None, settings.best_of, kind)
@@ -177,9 +183,21 @@ class Pipeline:
         self.run.add_metrics(row)
         self.progress.say(f"{name}: {in_words(row)}")
 
+    def table(self) -> None:
+        """Prints the figures of a benchmark, and writes the paper's table with them."""
+        from sport.evals.compare import evaluations
+        from sport.evals.table import terminal_table
+        from sport.evals.write import write_tables
+
+        self.progress.console.print(terminal_table(self.run.metrics()))
+        for file in write_tables(evaluations([self.run.path]), self.run.path):
+            self.progress.say(f"table: {file}")
+
     def report(self) -> None:
         """Writes the report, prints the table, and says where to look further."""
         from sport.evals.report import terminal_table, write_report
+
+        check_run(self.run)
 
         with self.progress.activity("writing the report"):
             file = write_report(self.run)

@@ -102,6 +102,21 @@ class GAIABenchmark:
         return {"levels": levels}
 
 
+def questions(data: Path) -> dict[str, str]:
+    """The questions by id, without their files.
+
+    Raises:
+        GAIAError: They cannot be read.
+    """
+    file = _find(data)
+    lines = [line for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+    try:
+        read = [_Line.model_validate_json(line) for line in lines]
+    except ValidationError as error:
+        raise GAIAError(f"{file}: {error.errors()[0]['msg']}") from None
+    return {line.task_id: line.question for line in read}
+
+
 def _find(data: Path) -> Path:
     if data.is_file():
         return data

@@ -274,6 +274,8 @@ def metric_row(
         "verifier": verifier,
         "seed": seed,
         **{key: figures[key] for key in order},
+        "right": figures["right"],
+        "answerable": figures["answerable"],
         "finished": figures["finished"],
         "gain": {k: g.model_dump(mode="json") for k, g in gain.items()} if gain else None,
         "seconds": seconds,
