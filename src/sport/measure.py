@@ -27,6 +27,7 @@ class Measurement:
         control: The control that it is of, if any.
         samples: Candidates a step; more than one are chosen among by ``verifier`` (D6).
         verifier: Kind of that verifier; empty for a single sample.
+        reformatted: Whether the answers were put into the benchmark's form.
     """
 
     split: str
@@ -34,16 +35,19 @@ class Measurement:
     control: str | None = None
     samples: int = 1
     verifier: str = ""
+    reformatted: bool = False
 
     def file(self, run: Run) -> Path:
         """File of its trajectories."""
         best = f"best-of-{self.samples}" if self.samples > 1 else None
-        return run.evaluation_file(self.round, self.split, self.control or best)
+        file = run.evaluation_file(self.round, self.split, self.control or best)
+        return file.with_suffix(".reformatted.jsonl") if self.reformatted else file
 
     def is_of(self, row: Mapping[str, Any]) -> bool:
         """Whether a row of ``metrics.jsonl`` is of this measurement."""
         keys = ("split", "round", "control", "samples")
-        return all(row[key] == getattr(self, key) for key in keys)
+        same = all(row[key] == getattr(self, key) for key in keys)
+        return same and row.get("reformatted", False) == self.reformatted
 
 
 def measure(run: Run, source: Source, what: Measurement, seconds: float) -> dict[str, Any]:
@@ -75,9 +79,13 @@ def measure(run: Run, source: Source, what: Measurement, seconds: float) -> dict
         control=what.control,
         gain=gain,
     )
-    row |= {"wrong": dict(Counter(s.reason for s in scores if s.reason)), **source.figures(scores)}
+    row["ends"] = dict(Counter(t.end for t in after))
+    row["wrong"] = dict(Counter(s.reason for s in scores if s.reason))
+    row |= source.figures(scores)
     if run.recipe.benchmark is not None:
         row["protocol"] = protocol(run.recipe)
+    if what.reformatted:
+        row["reformatted"] = True
     if what.split in source.probes:
         row["probe"] = source.probes[what.split]
     if before and any(task.gold is None for task in tasks):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from sport.assemble import Workbench, golds, greedy
+from sport.assemble import Workbench, entered, golds, greedy
 from sport.config import Control, TuneStage
 from sport.evals.base import Equipment
 from sport.evals.contamination import check_run, check_tasks
 from sport.jsonl import StoreError
 from sport.measure import Measurement, measure
-from sport.progress import Progress
+from sport.progress import Activity, Progress
 from sport.remote.ledger import Ledger
 from sport.sources import Source, open_source
 from sport.store import Run
@@ -43,7 +44,7 @@ class Pipeline:
         self._tracker = tracker
         self._ledger = Ledger(run.path / "usage.jsonl", run.recipe.budget)
         self._bench = Workbench(
-            run.recipe, run.path / "cache", self._ledger, lambda: self._equipment if run.recipe.benchmark is not None else None
+            run.recipe, run.path / "cache", self._ledger, lambda: self._equipment
         )
         self._bench.check()
 
@@ -56,6 +57,8 @@ class Pipeline:
     @property
     def _equipment(self) -> Equipment | None:
         """What a benchmark brings beside its tasks."""
+        if self.run.recipe.benchmark is None:
+            return None
         from sport.evals.bench import BenchmarkSource
 
         return self.source if isinstance(self.source, BenchmarkSource) else None
@@ -159,17 +162,45 @@ class Pipeline:
         settings = self.run.recipe.benchmark
         assert settings is not None
         adapter = self.run.adapter(0)
-        for split in self.source.splits:
-            self._split(split)
+        self._split(self.source.splits[-1])
         for note in check_run(self.run):
             self.progress.say(note)
-        for split in self.source.splits:
-            if settings.best_of > 1:
-                kind = self.run.recipe.verifier.kind
-                what = Measurement(split, 0, None, settings.best_of, kind)
-            else:
-                what = Measurement(split, 0)
-            self._measure(f"{settings.name}: evaluating {self.run.recipe.agent}", what, adapter)
+        [split] = self.source.splits
+        what = Measurement(split, 0)
+        if settings.best_of > 1:
+            kind = self.run.recipe.verifier.kind
+            what = Measurement(split, 0, None, settings.best_of, kind)
+        self._measure(f"{settings.name}: evaluating {self.run.recipe.agent}", what, adapter)
+        if settings.reformat:
+            self._reformat(what, adapter)
+
+    def _reformat(self, what: Measurement, adapter: Path | None) -> None:
+        """Puts the answers of an evaluation into the benchmark's form, and measures them."""
+        from sport.evals.reformat import TOGETHER, put_into_form
+
+        before, what = what.file(self.run), replace(what, reformatted=True)
+        if any(what.is_of(row) for row in self.run.metrics()):
+            return
+        tasks = self._split(what.split)
+        owed = {t.id for t in self.run.owed(what.file(self.run), tasks, what.round, TOGETHER)}
+        rest = [t for t in self.run.trajectories_in(before) if t.task.id in owed]
+        policy, plan = self._bench.controller(adapter), greedy(self.run.recipe)
+
+        async def work(activity: Activity) -> None:
+            async with entered(policy):
+                for start in range(0, len(rest), TOGETHER):
+                    self._ledger.check()
+                    part = rest[start : start + TOGETHER]
+                    self._commit(what.file(self.run), await put_into_form(part, policy, plan))
+                    activity.advance(len(part))
+
+        with (
+            self.progress.activity("putting answers into form", len(tasks)) as activity,
+            self._ledger.at("evaluate", what.round),
+        ):
+            activity.advance(len(tasks) - len(rest))
+            asyncio.run(work(activity))
+        self.run.add_metrics(measure(self.run, self.source, what, activity.seconds))
 
     def _measure(self, name: str, what: Measurement, adapter: Path | None) -> None:
         if any(what.is_of(row) for row in self.run.metrics()):

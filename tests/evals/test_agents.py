@@ -68,7 +68,11 @@ def test_every_agent_over_the_embedded_controller(agent: str, tmp_path: Path) ->
     )  # fmt: skip
     [row] = Run.open(out).metrics()
     assert (row["agent"], row["policy"], row["n"]) == (agent, "pocket", 4)
-    assert all(t.steps for t in Run.open(out).evaluation(0, "test")), "the controller acts"
+    ends = {t.end for t in Run.open(out).evaluation(0, "test") if not t.steps}
+    assert ends <= {"context_full"}, "a prompt that does not fit it ends so, and is counted"
+    assert sum(row["ends"].values()) == 4
+    if agent in ("code", "smolagents", "no-tools"):
+        assert not ends, "the controller acts"
 
 
 def test_d6_an_evaluation_is_a_single_sample_unless_it_says_so(tmp_path: Path) -> None:
@@ -106,15 +110,21 @@ def test_best_of_n_needs_a_verifier(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_evaluated_says_so(tmp_path: Path) -> None:
-    out = ("--out", tmp_path / "run")
-    assert "--policy" in refused("eval", "gta", *out)
-    assert "did you mean 'hf-gpt-4o'" in refused("eval", "gta", "--like", "hf-gpt4o", *out)
-    assert "Input should be" in refused("eval", "pocket", "--agent", "cod", *out) or True
-    nothing = refused("eval", "gta", "--policy", "gold", "--data", tmp_path, *out)
-    assert "GTA's questions are not there" in nothing
     no_policy = tmp_path / "mine.py"
     no_policy.write_text("policy = 3\n")
-    assert "is a int" in refused("eval", "pocket", "--policy", f"{no_policy}:policy", *out)
+    for i, (arguments, message) in enumerate(
+        [
+            (("gta",), "--policy"),
+            (("gta", "--like", "hf-gpt4o"), "did you mean 'hf-gpt-4o'"),
+            (("gta", "--policy", "gold"), "--data"),
+            (("gta", "--policy", "gold", "--data", tmp_path), "GTA's questions are not there"),
+            (("pocket", "--agent", "cod"), "agent"),
+            (("pocket", "--policy", f"{no_policy}:policy"), "is a int"),
+            (("pocket", "--policy", f"{no_policy}:polic"), "did you mean"),
+            (("pocket", "--policy", "gold"), "no recorded gold chains"),
+        ]
+    ):
+        assert message in refused("eval", *arguments, "--out", tmp_path / str(i))
 
 
 def act(text: str) -> Action:

@@ -235,7 +235,7 @@ def sums(scores: Sequence[GTAScore]) -> dict[str, float]:
     [
         # Item 0 has a chain of one tool (its calculator is Python), two calls and three turns.
         ("wrong tool", {"tool": 1, "tool_hits": 1, "arg_hits": 1}),
-        # The step fails and its call is never made, so the second call stands in its place.
+        # The step fails before its call is made; it keeps its place among the turns.
         ("broken code", {"tool": 1, "code": 1 / 3, "inst": 1, "tool_hits": 1, "arg_hits": 1}),
         ("dropped answer", {"right": 1, "finished": 1, "inst": 1}),
         ("wrong argument", {"arg_hits": 1}),

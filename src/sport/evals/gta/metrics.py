@@ -156,6 +156,8 @@ def _events_of(step: Step) -> list[Event]:
     ]
     if outcome.final_answer is not None:
         found.append(Event(kind="answer", ok=winner.ok))
+    if not found and not winner.ok:  # a turn that failed before it did anything is a turn
+        found.append(Event(kind="answer", ok=False))
     return found
 
 
