@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from sport.agents.base import schema
 from sport.agents.formats import read_answer, read_json, read_tool_calls
+from sport.agents.native import native_wire
 from sport.cli import app
+from sport.remote.wire import read_reply
 from sport.store import Run
-from sport.types import Action
+from sport.tools.base import Tool
+from sport.types import Action, Message
 
 HERE = Path(__file__).parent
 AGENTS = ("code", "json", "toolcall", "smolagents", "no-tools")
@@ -120,11 +124,12 @@ def test_what_cannot_be_evaluated_says_so(tmp_path: Path) -> None:
             (("gta", "--policy", "gold", "--data", tmp_path), "GTA's questions are not there"),
             (("pocket", "--agent", "cod"), "agent"),
             (("pocket", "--policy", f"{no_policy}:policy"), "is a int"),
-            (("pocket", "--policy", f"{no_policy}:polic"), "did you mean"),
+            (("pocket", "--policy", f"{no_policy}:polic"), "has no 'polic'"),
             (("pocket", "--policy", "gold"), "no recorded gold chains"),
         ]
     ):
-        assert message in refused("eval", *arguments, "--out", tmp_path / str(i))
+        out = ("-o", "evaluation.test=2", "--out", tmp_path / str(i))
+        assert message in refused("eval", *arguments, *out)
 
 
 def act(text: str) -> Action:
@@ -160,3 +165,32 @@ def test_tool_calls() -> None:
     assert read_tool_calls(act("<tool_call>{oops</tool_call>")).code is None
     assert read_answer(act(" 4 ")).code == "final_answer('4')"
     assert read_answer(Action(text="4 an", finish="length")).code is None
+
+
+def test_a_servers_own_function_calling() -> None:
+    """The text of the agent's chat is taken apart for a server, and its answer put together."""
+    call = '<tool_call>{"name": "ocr", "arguments": {"image_path": "a.png"}}</tool_call>'
+    tool = Tool(reads, name="ocr")
+    system = f"x <tools>\n{json.dumps(schema(tool))}\n</tools> y"
+    messages, keys = native_wire(
+        [
+            Message(role="system", text=system),
+            Message(role="user", text="What does it say?"),
+            Message(role="assistant", text=f"I look. {call}<end_action>"),
+            Message(role="user", text="Observation:\nplums 3.40"),
+        ]
+    )
+    [told] = keys["tools"]
+    assert told["function"]["parameters"]["properties"]["image_path"]["type"] == "string"
+    assert [m["role"] for m in messages] == ["system", "user", "assistant", "tool"]
+    made = messages[2]["tool_calls"][0]
+    assert json.loads(made["function"]["arguments"]) == {"image_path": "a.png"}
+    assert (messages[3]["tool_call_id"], messages[3]["content"]) == (made["id"], "plums 3.40")
+    answer = {"content": None, "tool_calls": [made]}
+    reply = read_reply({"choices": [{"message": answer, "finish_reason": "tool_calls"}]})
+    assert read_tool_calls(act(reply.choices[0].text)).code == "print(ocr(image_path='a.png'))"
+
+
+def reads(image_path: Path) -> str:
+    """Reads a text."""
+    return image_path.read_text()

@@ -16,6 +16,7 @@ from typing import Any
 from sport.evals.base import Score
 from sport.evals.metrics import Gain, gains
 from sport.evals.published import published_rows
+from sport.evals.statistics import wilson
 from sport.evals.table import Row, label
 from sport.jsonl import read_lines
 from sport.store import Run
@@ -53,7 +54,7 @@ class Cell:
     printed: str = ""
 
     def text(self) -> str:
-        """Such as ``60.26 (94/156) [52.42, 67.61]``; a dash where nothing was measured."""
+        """Such as ``60.26 (94/156) [52.42, 67.60]``; a dash where nothing was measured."""
         if self.printed or self.value is None:
             return self.printed or "–"
         share = "" if self.right is None else f" ({self.right}/{self.n})"
@@ -185,8 +186,8 @@ def _cells(row: Row) -> dict[str, Cell]:
     if row["benchmark"] == "gaia":
         cells = {key.lower(): _share(level) for key, level in row["levels"].items()}
         right = sum(level["right"] for level in row["levels"].values())
-        whole = {**row, "right": right, "n": sum(v["n"] for v in row["levels"].values())}
-        return {**cells, "gaia": _share(whole)}
+        n = sum(level["n"] for level in row["levels"].values())
+        return {**cells, "gaia": Cell(right / n if n else None, wilson(right, n), right, n)}
     cells = {
         key: Cell(row[key], _pair(row[f"{key}_ci"]))
         for key in ("tool_acc", "code_exec")
