@@ -1,4 +1,4 @@
-"""Writes the fingerprints of GTA's questions that are shipped: `python scripts/fingerprints.py DATA`."""
+"""Writes the fingerprints that are shipped of GTA's questions: give the folder of its data."""
 
 import sys
 from pathlib import Path

@@ -288,7 +288,7 @@ class Recipe(Section):
             raise ValueError("a benchmark is measured and never trained on: set rounds = 0")
         if self.benchmark is None and (self.agent != "code" or self.policy.kind == "gold"):
             raise ValueError(
-                'only the agent "code" is tuned; others, and the policy "gold", are for `sport eval`'
+                'only the agent "code" is tuned; others, and the policy "gold", are evaluated'
             )
         return self
 

@@ -17,6 +17,7 @@ from sport.sources import Source
 from sport.store import Run
 from sport.verify.preference import prefer
 
+
 @dataclass(frozen=True)
 class Measurement:
     """Which policy is measured on what, and how.

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sport.agents.base import AGENTS
+from sport.pocket.benchmark import PocketBenchmark
 from sport.policy.base import Request
 from sport.policy.parse import parse_action
-from sport.pocket.benchmark import PocketBenchmark
 from sport.types import Action
 
 _TASKS = PocketBenchmark(Path(tempfile.mkdtemp(prefix="sport-test-")), dev=1, test=6).tasks("test")

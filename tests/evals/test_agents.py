@@ -161,7 +161,7 @@ def test_tool_calls() -> None:
     one = '<tool_call>{"name": "ocr", "arguments": {"image_path": "a.png"}}</tool_call>'
     assert read_tool_calls(act(f"I look. {one}")).code == "print(ocr(image_path='a.png'))"
     assert read_tool_calls(act(one * 2)).code.count("print") == 2
-    assert read_tool_calls(act("It's 4.")).code == "final_answer(\"It's 4.\")"
+    assert read_tool_calls(act("It's 4.")).code == 'final_answer("It\'s 4.")'
     assert read_tool_calls(act("<tool_call>{oops</tool_call>")).code is None
     assert read_answer(act(" 4 ")).code == "final_answer('4')"
     assert read_answer(Action(text="4 an", finish="length")).code is None

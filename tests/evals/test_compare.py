@@ -17,7 +17,7 @@ from sport.evals.published import FILE, published_rows
 from sport.evals.reasons import reason
 from sport.evals.statistics import wilson
 from sport.store import Run
-from sport.types import Trajectory, Task
+from sport.types import Task, Trajectory
 
 # As the table is printed (arXiv 2504.21561), a second time: ToolAcc, CodeExec, AnsAcc, L1-L3, GAIA.
 PRINTED = """
@@ -86,7 +86,9 @@ def report(*runs: Path, out: Path) -> str:
 def test_published_rows_are_verbatim() -> None:
     wanted = [line.split("|") for line in PRINTED.strip().splitlines()]
     keys = ("tool_acc", "code_exec", "ans_acc", "l1", "l2", "l3", "gaia")
-    found = [[r.agent, r.controller, *(r.figures.get(k, "") for k in keys)] for r in published_rows()]
+    found = [
+        [r.agent, r.controller, *(r.figures.get(k, "") for k in keys)] for r in published_rows()
+    ]
     assert found == wanted
 
 

@@ -45,7 +45,11 @@ def test_a_task_that_shares_eight_words_is_found(query: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["How many birds sit on the wires?", "made-up birds sit on the lower", "Explain this drawing now"],
+    [
+        "How many birds sit on the wires?",
+        "made-up birds sit on the lower",
+        "Explain this drawing now",
+    ],
 )
 def test_a_task_that_shares_less_is_not(query: str) -> None:
     check([task(query)], KNOWN)

@@ -214,7 +214,9 @@ def run_corrupted(data: Path, folder: Path, how: str, item: str) -> list[GTAScor
         )
     )  # fmt: skip
     scores = [benchmark.score(t, d) for t, d in zip(tasks, done, strict=True)]
-    return [s.model_copy(update={"reason": reason(s, d)}) for s, d in zip(scores, done, strict=True)]
+    return [
+        s.model_copy(update={"reason": reason(s, d)}) for s, d in zip(scores, done, strict=True)
+    ]
 
 
 def sums(scores: Sequence[GTAScore]) -> dict[str, float]:
@@ -282,5 +284,3 @@ def test_the_whole_file_is_read_and_every_gold_call_is_found() -> None:
         for call, match in zip(item.calls, found, strict=True):
             assert match.kind == ("exact" if call.recorded else "unrecorded"), item.id
             replay.tools()[call.name].bind([], replay.say(call).arguments)  # type: ignore[union-attr]
-
-

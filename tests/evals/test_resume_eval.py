@@ -1,5 +1,6 @@
 """Killed at any moment, an evaluation goes on by the same command and ends with the same file."""
 
+import json
 import os
 import random
 import signal
@@ -7,8 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
-import json
 
 from sport.store import Run
 from sport.types import without_timing

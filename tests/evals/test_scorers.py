@@ -164,9 +164,7 @@ def test_gaia_is_the_published_rule(text: str, truth: str) -> None:
             for a, b in zip(split(text), split(truth), strict=True)
         )
     else:
-        kept = [
-            "".join(c for c in packed(t) if c not in string.punctuation) for t in (text, truth)
-        ]
+        kept = ["".join(c for c in packed(t) if c not in string.punctuation) for t in (text, truth)]
         right = kept[0] == kept[1]
     assert gaia_match(text, truth) is right
 

@@ -1,7 +1,7 @@
 """The library smolagents' own ``CodeAgent`` over our tools and policies, as an outside peer.
 
-The library runs its loop, with its prompts, its parsing and its memory. Its model is our policy, and
-its code runs in our sandbox, since the library's own executor is no protection from code that a
+The library runs its loop, with its prompts, its parsing and its memory. Its model is our policy,
+and its code runs in our sandbox, since the library's own executor is no protection from code that a
 model wrote. A limit of errors, which it does not know, is not kept.
 """
 

@@ -51,9 +51,7 @@ def make_agent(
     files = {id(p): f for p, f in zip(pictures, asked.task.images, strict=True)}
 
     class PolicyModel(smolagents.Model):
-        def generate(
-            self, messages: Any, stop_sequences: Any = None, **unused: Any
-        ) -> ChatMessage:
+        def generate(self, messages: Any, stop_sequences: Any = None, **unused: Any) -> ChatMessage:
             said = asked.generate(_messages(messages, files), stop_sequences or ())
             text = said.partition(END_OF_ACTION)[0]
             return ChatMessage(role=MessageRole.ASSISTANT, content=text)

@@ -94,7 +94,11 @@ def evaluate(
             round=round,
             overrides=override or [],
         )
-        parts = [like or policy or "pocket", recipe.agent, f"best-of-{best_of}" if best_of > 1 else ""]
+        parts = [
+            like or policy or "pocket",
+            recipe.agent,
+            f"best-of-{best_of}" if best_of > 1 else "",
+        ]
         name = re.sub(r"[^\w.-]+", "-", "-".join(filter(None, [recipe.name, *parts]))).strip("-")
         with opened_recipe(recipe, out or Path("runs") / name) as pipeline:
             pipeline.measure_agent()

@@ -83,9 +83,7 @@ def _open(recipe: Recipe, blobs: BlobStore) -> _Whole:
     if settings.name == "pocket":
         from sport.pocket.benchmark import PocketBenchmark
 
-        return PocketBenchmark(
-            blobs.folder, dev=recipe.evaluation.dev, test=recipe.evaluation.test
-        )
+        return PocketBenchmark(blobs.folder, dev=recipe.evaluation.dev, test=recipe.evaluation.test)
     if settings.data is None:
         raise RecipeError(
             f"benchmark.data is missing: give the folder of {settings.name}'s data with --data"

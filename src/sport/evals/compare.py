@@ -59,7 +59,9 @@ class Cell:
             return self.printed or "–"
         share = "" if self.right is None else f" ({self.right}/{self.n})"
         ends = (
-            f" [{self.interval[0] * 100:.2f}, {self.interval[1] * 100:.2f}]" if self.interval else ""
+            f" [{self.interval[0] * 100:.2f}, {self.interval[1] * 100:.2f}]"
+            if self.interval
+            else ""
         )
         return f"{self.value * 100:.2f}{share}{ends}"
 
@@ -160,7 +162,9 @@ def lines(found: Sequence[Evaluation], benchmarks: Sequence[str]) -> list[Line]:
         if row["benchmark"] not in benchmarks:
             continue
         line = Line("measured", row["agent"], row["policy"], way_of(row), _cells(row))
-        same = next((m for m in made if m.key == line.key and not m.cells.keys() & line.cells), None)
+        same = next(
+            (m for m in made if m.key == line.key and not m.cells.keys() & line.cells), None
+        )
         if same is None:
             made.append(line)
         else:

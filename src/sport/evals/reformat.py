@@ -21,10 +21,11 @@ from sport.types import (
 TOGETHER = 32
 """Answers that a policy is asked for at once."""
 
-PROMPT = """A question was answered. Write the answer in the form that is wanted, and nothing else: \
-a number, as few words as possible, or a list of them with commas between. No units and no $ or % \
-signs unless they are asked for, no articles, no abbreviations, digits for numbers. Do not change \
-what the answer says.
+PROMPT = """\
+A question was answered. Write the answer in the form that is wanted, and nothing else: a number,
+as few words as possible, or a list of them with commas between. No units and no $ or % signs unless
+they are asked for, no articles, no abbreviations, digits for numbers. Do not change what the answer
+says.
 
 Question: {question}
 Answer: {answer}

@@ -1,10 +1,10 @@
-"""Whether an answer counts, by the rules of the published benchmarks, each as it was published.
+r"""Whether an answer counts, by the rules of the published benchmarks, each as it was published.
 
 Three scorers of GTA are in use, and they differ:
 
 - ``gta``, the benchmark's own (OpenCompass, ``GTABenchEvaluator.iscorrect``): in each group of
-  aliases one must stand as ``\\b(?:alias|…)\\b``, whatever the case, and no alias of the blacklist
-  may. ``\\b`` is the edge of a word, so an alias that begins or ends with something else, such as
+  aliases one must stand as ``\b(?:alias|…)\b``, whatever the case, and no alias of the blacklist
+  may. ``\b`` is the edge of a word, so an alias that begins or ends with something else, such as
   ``-2`` or ``50%``, is only found beside a letter, a digit or an underscore.
 - ``mat``, T3-Agent's (arXiv 2412.15606): one alias of each group as a lower-cased substring; the
   blacklist is ignored, and only answers with a whitelist count.
@@ -63,7 +63,9 @@ def gta_match(
     if protocol == "gta":
         return _by_words(text, gt_answer)
     expand = variants if protocol == "sport" else _as_it_is
-    return _by_substrings(text, [[v for a in group for v in expand(a)] for group in _white(gt_answer)])
+    return _by_substrings(
+        text, [[v for a in group for v in expand(a)] for group in _white(gt_answer)]
+    )
 
 
 def gaia_match(prediction: object, truth: str) -> bool:

@@ -13,7 +13,16 @@ from sport.evals.published import published_row
 REPLAYS = {"replay": "gta", "replay-paper": "paper"}
 """Tool sets that answer from GTA's recordings, as --tools names them."""
 
-_OF_THE_POLICY = ("policy", "sampling", "explore", "sandbox", "verifier", "images", "budget", "tools")
+_OF_THE_POLICY = (
+    "policy",
+    "sampling",
+    "explore",
+    "sandbox",
+    "verifier",
+    "images",
+    "budget",
+    "tools",
+)
 _LONGEST_CHAIN = 14
 
 

@@ -116,7 +116,8 @@ def _calls(calls: Any) -> Iterator[str]:
         arguments = function.get("arguments") or "{}"
         if not isinstance(arguments, str):
             arguments = json.dumps(arguments)
-        yield f'\n<tool_call>{{"name": {json.dumps(function["name"])}, "arguments": {arguments}}}</tool_call>'
+        name = json.dumps(function["name"])
+        yield f'\n<tool_call>{{"name": {name}, "arguments": {arguments}}}</tool_call>'
 
 
 def _tokens(usage: Any) -> tuple[int, int] | None:

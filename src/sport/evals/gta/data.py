@@ -203,7 +203,9 @@ def _item(file: Path, key: str, value: Any) -> Item:
         tools=read.tools,
         pictures=tuple(picture.path for picture in read.files),
         turns=tuple(_turns(read.dialogs)),
-        gt_answer=gold.model_dump(mode="json") if isinstance(gold, Whitelist) else gold and list(gold),
+        gt_answer=gold.model_dump(mode="json")
+        if isinstance(gold, Whitelist)
+        else gold and list(gold),
     )
 
 

@@ -76,7 +76,8 @@ COUNTERPARTS: dict[str, Counterpart] = {
         (("prompt", "Write {text} at {position}. {color}"), ("image_path", "{image}")),
     ),
     "DrawBox": Counterpart(
-        ("image_edit",), (("prompt", "Draw a box at {bbox}. {annotation}"), ("image_path", "{image}"))
+        ("image_edit",),
+        (("prompt", "Draw a box at {bbox}. {annotation}"), ("image_path", "{image}")),
     ),
     "Calculator": Counterpart(()),
     "Solver": Counterpart(()),

@@ -282,7 +282,5 @@ def _f1(scores: Sequence[GTAScore]) -> dict[str, float | None]:
         precision = found / (called + _TINY)
         recall = found / wanted if wanted else None
         key = f"gta_{family[0]}_f1"
-        row[key] = (
-            None if recall is None else 2 * precision * recall / (precision + recall + _TINY)
-        )
+        row[key] = None if recall is None else 2 * precision * recall / (precision + recall + _TINY)
     return row

@@ -1,5 +1,4 @@
-"""Tools that answer from GTA's recordings, so that agents can be evaluated without any model of
-vision.
+"""Tools that answer from GTA's recordings: agents can be evaluated without models of vision.
 
 A call that was recorded gets its result. Any other call of the same tool on the same picture gets
 the result of the nearest recorded one, and the distance is kept. Where there is none, the tool says
@@ -114,7 +113,9 @@ class Replay:
         """The tools, by name: the item's own, or all of the paper's that it may be served by."""
         if self._language == "gta":
             return {
-                text.name: self._tool(text.name, text.description, self._inputs(text.inputs, text.name))
+                text.name: self._tool(
+                    text.name, text.description, self._inputs(text.inputs, text.name)
+                )
                 for text in self._item.tools
             }
         return {
