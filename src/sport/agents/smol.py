@@ -57,12 +57,13 @@ async def solve_by_library(
     with workspace_of(task.files) as folder:
         world = await sandbox.open(folder)
     bridge = Bridge(task, policy, sandbox, world, bounds)
-    agent = make_agent(bridge, opening, tools, bounds.max_steps)
+    agent, pictures = make_agent(bridge, opening, tools, bounds.max_steps)
     # A thread of its own: tasks that step together would wait for each other's threads in a pool.
     pool = ThreadPoolExecutor(1, thread_name_prefix="smolagents")
     try:
-        run = asyncio.get_running_loop().run_in_executor(pool, bridge.run, agent, opening[-1].text)
-        await run
+        await asyncio.get_running_loop().run_in_executor(
+            pool, bridge.run, agent, opening[-1].text, pictures
+        )
     finally:
         pool.shutdown(wait=False)
         await sandbox.discard(bridge.world)
@@ -106,10 +107,10 @@ class Bridge:
         self._actions: list[Action] = []
         self._outcomes: list[Outcome] = []
 
-    def run(self, agent: Any, query: str) -> None:
+    def run(self, agent: Any, query: str, pictures: Sequence[Any]) -> None:
         """Runs the agent in this thread; that the policy gives no action ends it."""
         try:
-            agent.run(query, images=agent.sport_pictures or None)
+            agent.run(query, images=list(pictures) or None)
         except Exception:
             if self.end is None:
                 raise

@@ -38,8 +38,8 @@ class Asked(Protocol):
 
 def make_agent(
     asked: Asked, opening: Sequence[Message], tools: Mapping[str, Tool], max_steps: int
-) -> Any:
-    """A ``smolagents.CodeAgent``.
+) -> tuple[Any, list[Image.Image]]:
+    """A ``smolagents.CodeAgent``, and the task's pictures as it takes them.
 
     Where our prompt has no system part, as for a controller that was trained on its own form, it
     has none there either; else it has the library's.
@@ -51,7 +51,14 @@ def make_agent(
     files = {id(p): f for p, f in zip(pictures, asked.task.images, strict=True)}
 
     class PolicyModel(smolagents.Model):
-        def generate(self, messages: Any, stop_sequences: Any = None, **unused: Any) -> ChatMessage:
+        def generate(
+            self,
+            messages: list[ChatMessage],
+            stop_sequences: list[str] | None = None,
+            response_format: dict[str, str] | None = None,
+            tools_to_call_from: list[Any] | None = None,
+            **unused: Any,
+        ) -> ChatMessage:
             said = asked.generate(_messages(messages, files), stop_sequences or ())
             text = said.partition(END_OF_ACTION)[0]
             return ChatMessage(role=MessageRole.ASSISTANT, content=text)
@@ -67,8 +74,7 @@ def make_agent(
     )
     if plain:
         agent.prompt_templates["system_prompt"] = ""
-    agent.sport_pictures = pictures
-    return agent
+    return agent, pictures
 
 
 def _open(file: File) -> Image.Image:
@@ -97,7 +103,7 @@ def _messages(messages: Any, files: Mapping[int, File]) -> tuple[Message, ...]:
 def _tool(tool: Tool) -> Any:
     import smolagents
 
-    class Listed(smolagents.Tool):  # type: ignore[misc]
+    class Listed(smolagents.Tool):  # type: ignore[no-untyped-call]
         """A tool as the library's prompt lists it; its calls reach ours through the sandbox."""
 
         name = tool.name
@@ -109,7 +115,7 @@ def _tool(tool: Tool) -> Any:
         def forward(self, **arguments: Any) -> Any:
             raise NotImplementedError("tools are called in the sandbox")
 
-    return Listed()
+    return Listed()  # type: ignore[no-untyped-call]
 
 
 def _input(parameter: Parameter) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class GAIABenchmark:
     """
 
     name = "gaia"
-    splits = ("validation",)
+    splits: tuple[str, ...] = ("validation",)
 
     def __init__(self, data: Path, blobs: BlobStore, max_pixels: int) -> None:
         """Reads all questions and takes their files in.

@@ -23,7 +23,7 @@ def plot_svg(rows: Sequence[Line]) -> str:
     if not keys:
         return ""
     buffer = io.StringIO()
-    style: dict[str, Any] = {
+    style: dict[Any, Any] = {
         "svg.fonttype": "none", "svg.hashsalt": "sport", "svg.id": "table", "text.color": _INK,
         "axes.edgecolor": _INK, "xtick.color": _INK, "ytick.color": _INK, "font.size": 9,
         "text.parse_math": False,

@@ -37,7 +37,7 @@ class PocketBenchmark:
     """Development tasks, on which choices are made, and test tasks, which are only measured."""
 
     name = "pocket"
-    splits = ("test",)
+    splits: tuple[str, ...] = ("test",)
 
     def __init__(self, blobs: Path, dev: int = 200, test: int = 400) -> None:
         """Sets the sizes of the two splits; pictures go to the blob folder ``blobs``."""

@@ -30,7 +30,7 @@ class GTABenchmark:
     """
 
     name = "gta"
-    splits = ("test",)
+    splits: tuple[str, ...] = ("test",)
 
     def __init__(
         self, settings: BenchmarkSettings, data: Path, blobs: BlobStore, max_pixels: int
