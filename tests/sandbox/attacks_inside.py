@@ -11,10 +11,13 @@ _FORGE = (
     "    os.write(3, len(body).to_bytes(4, 'big') + body)\n"
 )
 _HOLD = (
-    LIBC + "import threading, time\ndef hold():\n    x = b'x' * (80 << 20)\n"
+    LIBC + "import threading, time\nready, tell = os.pipe()\n"
+    "def hold():\n    x = b'x' * (80 << 20)\n    os.write(tell, b'x')\n"
     "    time.sleep(2)\n    os._exit(0)\n"
+    "def say():\n    for _ in range(5): os.read(ready, 1)\n"
+    "    time.sleep(0.4)\n    print('WORKED')\n"
 )
-"""A thread that holds memory, though the first one may have ended."""
+"""What holds memory in five children, and says so once all of them do."""
 
 _NO_CHANNEL = "there is no channel without a sandbox"
 
@@ -146,18 +149,16 @@ EXHAUSTION = {
         "        x = b'x' * (80 << 20)\n        time.sleep(1.5)\n        os._exit(0)\n"
         "time.sleep(1)\nprint('WORKED')", worked, status="memory"),
     "memory of children whose first thread ended": Attack(
-        _HOLD + "for _ in range(6):\n    if os.fork() == 0:\n"
+        _HOLD + "for _ in range(5):\n    if os.fork() == 0:\n"
         "        threading.Thread(target=hold).start()\n        libc.pthread_exit(None)\n"
-        "time.sleep(1.5)\nprint('WORKED')", worked, status="memory"),
+        "say()", worked, status="memory"),
     "memory that only children share": Attack(
-        "import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n"
-        "        x = b'x' * (80 << 20)\n        os.fork()\n        time.sleep(2)\n"
-        "        os._exit(0)\ntime.sleep(1.5)\nprint('WORKED')", worked, status="memory"),
+        _HOLD + "for _ in range(5):\n    if os.fork() == 0:\n"
+        "        x = b'x' * (80 << 20)\n        os.fork()\n        os.write(tell, b'x')\n"
+        "        time.sleep(2)\n        os._exit(0)\nsay()", worked, status="memory"),
     "memory of orphans": Attack(
-        "import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n"
-        "        if os.fork(): os._exit(0)\n        x = b'x' * (80 << 20)\n"
-        "        time.sleep(2)\n        os._exit(0)\ntime.sleep(1.5)\nprint('WORKED')", worked,
-        status="memory"),
+        _HOLD + "for _ in range(5):\n    if os.fork() == 0:\n"
+        "        if os.fork(): os._exit(0)\n        hold()\nsay()", worked, status="memory"),
     "memory in pipes": Attack(
         LIBC + "data = bytes(4096)\nclass Part(ctypes.Structure):\n"
         "    _fields_ = [('base', ctypes.c_char_p), ('size', ctypes.c_size_t)]\n"

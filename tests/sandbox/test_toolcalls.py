@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,7 @@ def huge() -> str:
 @tool
 def draw(text: str) -> Path:
     """Makes a file."""
-    import tempfile
-
-    path = Path(tempfile.mkdtemp(prefix="sport-test-")) / "drawn.txt"
+    path = Path(tempfile.mkdtemp()) / "drawn.txt"
     path.write_text(text)
     return path
 
