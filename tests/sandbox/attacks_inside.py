@@ -12,8 +12,8 @@ _FORGE = (
 )
 _HOLD = (
     LIBC + "import threading, time\nready, tell = os.pipe()\n"
-    "def hold():\n    x = b'x' * (80 << 20)\n    os.write(tell, b'x')\n"
-    "    time.sleep(2)\n    os._exit(0)\n"
+    "def hold():\n    x = b'x' * (64 << 20)\n    os.write(tell, b'x')\n"
+    "    time.sleep(4)\n    os._exit(0)\n"
     "def say():\n    for _ in range(5): os.read(ready, 1)\n"
     "    time.sleep(0.4)\n    print('WORKED')\n"
 )
@@ -145,17 +145,16 @@ EXHAUSTION = {
     "memory": Attack("import time\nx = [b'x' * (20 << 20) for _ in range(30)]\nprint('WORKED')",
                      worked, status="memory"),
     "memory of children": Attack(
-        "import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n"
-        "        x = b'x' * (80 << 20)\n        time.sleep(1.5)\n        os._exit(0)\n"
-        "time.sleep(1)\nprint('WORKED')", worked, status="memory"),
+        _HOLD + "for _ in range(5):\n    if os.fork() == 0: hold()\nsay()", worked,
+        status="memory"),
     "memory of children whose first thread ended": Attack(
         _HOLD + "for _ in range(5):\n    if os.fork() == 0:\n"
         "        threading.Thread(target=hold).start()\n        libc.pthread_exit(None)\n"
         "say()", worked, status="memory"),
     "memory that only children share": Attack(
         _HOLD + "for _ in range(5):\n    if os.fork() == 0:\n"
-        "        x = b'x' * (80 << 20)\n        os.fork()\n        os.write(tell, b'x')\n"
-        "        time.sleep(2)\n        os._exit(0)\nsay()", worked, status="memory"),
+        "        x = b'x' * (64 << 20)\n        os.fork()\n        os.write(tell, b'x')\n"
+        "        time.sleep(4)\n        os._exit(0)\nsay()", worked, status="memory"),
     "memory of orphans": Attack(
         _HOLD + "for _ in range(5):\n    if os.fork() == 0:\n"
         "        if os.fork(): os._exit(0)\n        hold()\nsay()", worked, status="memory"),
