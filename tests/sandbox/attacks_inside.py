@@ -15,7 +15,7 @@ _HOLD = (
     "def hold():\n    x = b'x' * (64 << 20)\n    os.write(tell, b'x')\n"
     "    time.sleep(4)\n    os._exit(0)\n"
     "def say():\n    for _ in range(5): os.read(ready, 1)\n"
-    "    time.sleep(0.4)\n    print('WORKED')\n"
+    "    time.sleep(0.8)\n    print('WORKED')\n"
 )
 """What holds memory in five children, and says so once all of them do."""
 

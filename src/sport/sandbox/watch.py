@@ -121,7 +121,7 @@ class Watcher:
     def _run(self) -> None:
         idle_since = time.monotonic()
         while not self._closed.is_set():
-            began = time.monotonic()
+            began, worked = time.monotonic(), time.thread_time()
             for watched in list(self._watched.values()):
                 # The lock is held for one candidate at a time: its process number stays its own
                 # while it is looked at.
@@ -135,8 +135,8 @@ class Watcher:
                 self._wake.wait()
                 idle_since = time.monotonic()
             self._wake.clear()
-            # At most a fifth of one processor goes into watching.
-            self._closed.wait(max(_TICK_S, 4 * (now - began)))
+            # At most a fifth of one processor goes into watching; waiting for one is no watching.
+            self._closed.wait(max(_TICK_S, 4 * (time.thread_time() - worked)))
 
     def _look(self, watched: Watched, now: float) -> None:
         if watched.stopped or now - watched.started < _TICK_S:
