@@ -25,8 +25,10 @@ from pocket_tables import tables, write_page
 from rich.console import Console
 
 from sport.assemble import golds
-from sport.config import DPOStage, load_recipe
+from sport.config import DPOStage, SFTStage, TuneStage, load_recipe
 from sport.controls import run_control
+from sport.evals.funnel import count
+from sport.evals.verdicts import verdict_stats
 from sport.loop import improve
 from sport.measure import Measurement
 from sport.pipeline import Pipeline
@@ -37,8 +39,11 @@ from sport.verify.relabel import verifier_accuracy
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "pocket_gain.json"
-PAPER = DPOStage(learning_rate=5e-4)
-"""The paper's loss alone; its rate is the best of `pocket_sweep.py`."""
+ALONE: Mapping[str, TuneStage] = {
+    "dpo": DPOStage(learning_rate=5e-4),
+    "sft at its best": SFTStage(learning_rate=1e-3),
+}
+"""The paper's loss alone, and imitation alone: each at its best rate in `pocket_sweep.py`."""
 CONTROLS = (
     "random", "shuffled", "shuffled-2", "shuffled-3", "sft",
     "oracle", "oracle-90", "oracle-80", "oracle-70", "oracle-60",
@@ -81,8 +86,10 @@ def measure_seed(out: Path, seed: int, options: argparse.Namespace) -> dict[str,
         pipeline.probe(last, recipe.rounds)
         for control in ("random", "sft") if options.quick else CONTROLS:
             run_control(pipeline, control)
-        paper = pipeline.tune(pipeline.explored(1), pipeline.start(), 1, "dpo", [PAPER])
-        pipeline.evaluate(paper, 1, "dpo")
+        for name, stage in ALONE.items():
+            control = name.replace(" ", "-")
+            tuned = pipeline.tune(pipeline.explored(1), pipeline.start(), 1, control, [stage])
+            pipeline.evaluate(tuned, 1, control)
         pipeline.best_of_n(pipeline.start(), 0)
         arms = measured(run, pipeline.source)
         verifier = {k: agreement(run, k) for k in range(1, recipe.rounds + 1)}
@@ -122,11 +129,18 @@ def measured(run: Run, source: Source) -> dict[str, Any]:
 def agreement(run: Run, round: int) -> dict[str, Any]:
     """The verifier against the oracle on what a round explored, and the round's pairs."""
     report = verifier_accuracy(run.trajectories(round), golds(run.tasks(round=round)))
-    kinds = {kind: a.model_dump() for kind, a in report.by_kind.items()}
+    places = verdict_stats(run.trajectories(round)).places
+    funnel = count(run.trajectories(round), run.recipe.pairs)
     return {
         "overall": report.overall.model_dump(),
-        "by_kind": kinds,
-        "pairs": len(run.pairs(round)),
+        "by_kind": {kind: a.model_dump() for kind, a in report.by_kind.items()},
+        "by_error": {error: t.model_dump() for error, t in report.by_error.items()},
+        "places": [{"won": p.won, "shown": p.shown} for p in places],
+        "pairs": funnel.pairs,
+        "candidates": funnel.candidates,
+        "steps": funnel.steps,
+        "judged": funnel.judged,
+        "dropped": dict(funnel.dropped),
     }
 
 
