@@ -25,7 +25,7 @@ from pocket_tables import tables, write_page
 from rich.console import Console
 
 from sport.assemble import golds
-from sport.config import DPOStage, SFTStage, TuneStage, load_recipe
+from sport.config import DPOStage, load_recipe
 from sport.controls import run_control
 from sport.evals.funnel import count
 from sport.evals.verdicts import verdict_stats
@@ -39,15 +39,16 @@ from sport.verify.relabel import verifier_accuracy
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "pocket_gain.json"
-ALONE: Mapping[str, TuneStage] = {
-    "dpo": DPOStage(learning_rate=5e-4),
-    "sft at its best": SFTStage(learning_rate=1e-3),
-}
-"""The paper's loss alone, and imitation alone: each at its best rate in `pocket_sweep.py`."""
+PAPER = DPOStage(learning_rate=5e-4)
+"""The paper's loss alone, at its best rate in `pocket_sweep.py`."""
 CONTROLS = (
     "random", "shuffled", "shuffled-2", "shuffled-3", "sft",
     "oracle", "oracle-90", "oracle-80", "oracle-70", "oracle-60",
 )  # fmt: skip
+FULL = (
+    "rounds=3",
+    "evaluation.dev=1",
+)  # Nothing is chosen here: the development set plays no part.
 QUICK = ("rounds=1", "synthesis.tasks_per_round=48", "evaluation.dev=16", "evaluation.test=48")
 
 
@@ -77,7 +78,7 @@ def main() -> None:
 
 def measure_seed(out: Path, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """All arms of one seed."""
-    size = QUICK if options.quick else ("rounds=3",)
+    size = QUICK if options.quick else FULL
     recipe = load_recipe("pocket", [f"seed={seed}", "evaluation.controls=[]", *size])
     progress = Progress(Console(highlight=False))
     with Run.create(out / f"seed{seed}", recipe) as run:
@@ -86,10 +87,8 @@ def measure_seed(out: Path, seed: int, options: argparse.Namespace) -> dict[str,
         pipeline.probe(last, recipe.rounds)
         for control in ("random", "sft") if options.quick else CONTROLS:
             run_control(pipeline, control)
-        for name, stage in ALONE.items():
-            control = name.replace(" ", "-")
-            tuned = pipeline.tune(pipeline.explored(1), pipeline.start(), 1, control, [stage])
-            pipeline.evaluate(tuned, 1, control)
+        paper = pipeline.tune(pipeline.explored(1), pipeline.start(), 1, "dpo", [PAPER])
+        pipeline.evaluate(paper, 1, "dpo")
         pipeline.best_of_n(pipeline.start(), 0)
         arms = measured(run, pipeline.source)
         verifier = {k: agreement(run, k) for k in range(1, recipe.rounds + 1)}
@@ -97,7 +96,7 @@ def measure_seed(out: Path, seed: int, options: argparse.Namespace) -> dict[str,
     if options.clean:
         overrides["clean start"] = [f"policy.model={options.clean.absolute()}"]
     for name, changes in overrides.items():
-        sized = [x for x in size if not x.startswith("rounds")]
+        sized = [x for x in size if not x.startswith("rounds=")]
         changed = [f"seed={seed}", "evaluation.controls=[]", *sized, *changes, "rounds=0"]
         folder = out / f"seed{seed}-{name.replace(' ', '-')}"
         with Run.create(folder, load_recipe("pocket", changed)) as run:

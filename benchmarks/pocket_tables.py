@@ -58,7 +58,7 @@ def arms(results: Results) -> str:
 
 def comparisons(results: Results) -> str:
     """The default recipe against the arms that matter, paired over all tasks of all seeds."""
-    ours, others = "round 1", ("sft at its best", "sft", "dpo", "random", "shuffled")
+    ours, others = "round 1", ("sft", "dpo", "random", "shuffled")
     pairs = [*((other, ours) for other in others), (ours, "oracle")]
     known = [(a, b) for a, b in pairs if {a, b} <= set(arm_names(results))]
     lines = [(f"{b} − {a}", _difference(results, a, b), _by_seed(results, a, b)) for a, b in known]
