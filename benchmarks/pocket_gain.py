@@ -39,6 +39,7 @@ from sport.verify.relabel import verifier_accuracy
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "pocket_gain.json"
+SWEEP = HERE / "results" / "pocket_sweep.json"
 PAPER = DPOStage(learning_rate=5e-4)
 """The paper's loss alone, at its best rate in `pocket_sweep.py`."""
 CONTROLS = (
@@ -72,7 +73,7 @@ def main() -> None:
     for title, text in tables(found).items():
         print(f"\n== {title}\n{text}")
     if not options.quick:
-        write_page(found)
+        write_page(found, json.loads(SWEEP.read_text()))
         write_pictures(found)
 
 

@@ -31,14 +31,42 @@ def tables(results: Results) -> dict[str, str]:
     }
 
 
-def write_page(results: Results, page: Path = PAGE) -> None:
+def write_page(results: Results, settings: Sequence[Mapping[str, Any]], page: Path = PAGE) -> None:
     """Writes the page: its text, with the tables where ``<!-- table NAME -->`` stands.
+
+    Args:
+        results: What `pocket_gain.py` found.
+        settings: What `pocket_sweep.py` found.
+        page: The file.
 
     Raises:
         KeyError: The text asks for a table that there is none of.
     """
-    made = tables(results)
+    made = {**tables(results), "sweep": sweep(settings), "headline": headline(results)}
     page.write_text(re.sub(r"<!-- table (\w+) -->", lambda mark: made[mark[1]], TEXT.read_text()))
+
+
+def headline(results: Results) -> str:
+    """The sentence that the README quotes."""
+    before, after = (_right(results, arm) for arm in ("round 0", "round 1"))
+    last = [a for a in arm_names(results) if re.fullmatch(r"round \d+", a)][-1]
+    end = _right(results, last)
+    return (
+        f"Over {len(results['seeds'])} seeds of {len(before) // len(results['seeds'])} test tasks, "
+        f"AnsAcc rises from {_percent(before)} % to {_percent(after)} % in one round and "
+        f"{_percent(end)} % after {last[6:]}; with random verdicts in place of the verifier's it "
+        f"comes to {_percent(_right(results, 'random'))} %, by imitation of the chosen actions "
+        f"alone to {_percent(_right(results, 'sft'))} %."
+    )
+
+
+def sweep(settings: Sequence[Mapping[str, Any]]) -> str:
+    """What each setting comes to on the development tasks, the best first."""
+    lines = []
+    for row in sorted(settings, key=lambda r: -float(r["ans_acc"])):
+        tool, code = (f"{100 * row[key]:.1f}" for key in ("tool_acc", "code_exec"))
+        lines.append((row["name"], _share(row["ans_acc"], row["ans_acc_ci"]), tool, code))
+    return _table(("setting", "AnsAcc, %", "ToolAcc, %", "CodeExec, %"), lines)
 
 
 def arms(results: Results) -> str:
@@ -199,6 +227,10 @@ def _of(count: int, n: int) -> str:
 
 def _right(results: Results, arm: str) -> list[int]:
     return [int(c) for s in results["seeds"] for c in s["arms"][arm]["right"]]
+
+
+def _percent(right: Sequence[int]) -> str:
+    return f"{100 * sum(right) / len(right):.1f}"
 
 
 def _mean(results: Results, arm: str, key: str) -> str:

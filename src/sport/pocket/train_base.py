@@ -30,7 +30,7 @@ FIRST_PROBLEM = 1_000_000
 
 _SHAPE_LENGTH, _SHAPE_POSITIONS = 32, 512
 _BFLOAT16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-"""Whether this processor has the instructions: where they are emulated, a step takes minutes."""
+"""Whether this processor has the instructions: emulated, a step takes many times as long."""
 
 
 class BaseRecipe(BaseModel):
