@@ -70,7 +70,7 @@ class GTABenchmark:
 
     def _task(self, item: Item) -> Task:
         gold = Gold(
-            answer=item.gt_answer,  # type: ignore[arg-type]
+            answer=item.gt_answer,
             tools=tuple(call.name for call in item.calls),
         )
         if not self._settings.pictures:
