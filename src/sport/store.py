@@ -11,6 +11,7 @@
     rounds/<k>/pairs-report.json        their fates, lengths and overlap
     rounds/<k>/tuning.jsonl             curves of its tuning
     rounds/<k>/eval-<split>[-<control>].jsonl    its evaluation's trajectories
+    rounds/<k>/eval-….scores.jsonl      how each of them was scored, and why wrong ones are wrong
     adapters/r<k>[-<control>]           what tuning gave
     blobs/  cache/                      files by content; results of deterministic tools
     metrics.jsonl          one evaluation a line
@@ -47,7 +48,7 @@ from sport.jsonl import (
     write_whole,
 )
 from sport.remote.ledger import Account, Usage, read_usage
-from sport.types import PreferencePair, Task, Trajectory
+from sport.types import PreferencePair, Record, Task, Trajectory
 
 R = TypeVar("R", Task, PreferencePair)
 
@@ -351,6 +352,11 @@ class Run:
         folder = self.round_folder(round)
         write_whole(folder / "pairs-report.json", json.dumps(report, indent=1))
         write_whole(folder / "pairs.jsonl", _jsonl(p.model_dump_json() for p in pairs))
+
+    def write_scores(self, evaluation: Path, scores: Iterable[Record]) -> None:
+        """Stores how each trajectory of an evaluation's file was scored."""
+        file = evaluation.with_suffix(".scores.jsonl")
+        write_whole(file, _jsonl(score.model_dump_json() for score in scores))
 
     def add_metrics(self, row: dict[str, Any]) -> None:
         """Appends an evaluation."""

@@ -17,6 +17,7 @@ import typer
 from sport.cli.guard import guarded, stdout
 
 if TYPE_CHECKING:
+    from sport.config import Recipe
     from sport.pipeline import Pipeline
 
 RecipeArgument = Annotated[
@@ -38,8 +39,8 @@ Round = Annotated[int, typer.Option(min=1, help="Which round.")]
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (run, synth, explore, tune, sft, evaluate):
-        app.command("eval" if command is evaluate else command.__name__)(command)
+    for command in (run, synth, explore, tune, sft):
+        app.command(command.__name__)(command)
 
 
 def run(
@@ -97,18 +98,6 @@ def sft(
         run_control(pipeline, "sft", evaluate=False)
 
 
-def evaluate(
-    recipe: RecipeArgument,
-    override: Overrides = None,
-    out: Out = None,
-    round: Annotated[int, typer.Option(min=0, help="Which round; 0 is the start.")] = 0,
-) -> None:
-    """Evaluates the policy of a round, greedily and with one sample a step."""
-    with opened(recipe, override, out) as pipeline:
-        pipeline.evaluate(pipeline.run.adapter(round), round)
-        pipeline.report()
-
-
 @contextmanager
 def opened(
     recipe: str, overrides: list[str] | None, out: Path | None, tracker: str | None = None
@@ -117,13 +106,22 @@ def opened(
     again = shlex.join(["sport", *sys.argv[1:]])
     with guarded(again):
         from sport.config import load_recipe
+
+        loaded = load_recipe(recipe, overrides or [])
+        with opened_recipe(loaded, out or Path("runs") / loaded.name, tracker) as pipeline:
+            yield pipeline
+
+
+@contextmanager
+def opened_recipe(recipe: Recipe, folder: Path, tracker: str | None = None) -> Iterator[Pipeline]:
+    """A run of a recipe, opened for writing, with its log; failures end as one clear message."""
+    again = shlex.join(["sport", *sys.argv[1:]])
+    with guarded(again):
         from sport.pipeline import Pipeline
         from sport.progress import Progress, logged
         from sport.store import Run
 
-        loaded = load_recipe(recipe, overrides or [])
-        folder = out or Path("runs") / loaded.name
-        with Run.create(folder, loaded) as run, logged(folder / "run.log"):
+        with Run.create(folder, recipe) as run, logged(folder / "run.log"):
             with guarded(again, folder / "run.log"):
                 progress = Progress(stdout)
                 progress.say(f"run folder: {folder}")
