@@ -30,7 +30,12 @@ HERE = Path(__file__).parent
 LIMIT_TIMES = 30
 """An arm is stopped after so many times the CPU time of the trees."""
 
+RESULTS = HERE / "results" / "tree_dpo"
+PAGE = HERE.parent / "docs" / "tuning.md"
+BEGIN, END = "<!-- tree_dpo -->", "<!-- end -->"
+
 Row = dict[str, Any]
+Ratios = dict[str, Any]
 
 
 def main() -> None:
@@ -39,8 +44,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two small cases, within 3 minutes")
     parser.add_argument("--json", action="store_true", help="print ratios as JSON")
     parser.add_argument("--cases", nargs="+", choices=CASES, help="measure these alone")
-    parser.add_argument("--results", type=Path, default=HERE / "results" / "tree_dpo")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument(
+        "--page", action="store_true", help="measure nothing; write the table of docs/tuning.md"
+    )
     options = parser.parse_args()
+    if options.page:
+        write_page(recorded(options.results))
+        return
     names = options.cases or (QUICK if options.quick else FULL)
     trl = ("trl-b1-gc-lean", "trl-b1-gc", "trl-b4") if options.quick else TRL
     found = {
@@ -146,6 +157,44 @@ def _pair_tokens(rows: dict[str, Row]) -> int | None:
 
 def _ratio(other: Row, tree: Row, key: str) -> float:
     return round(float(other[key]) / float(tree[key]), 2)
+
+
+def write_page(found: dict[str, Ratios], page: Path = PAGE) -> None:
+    """Puts the ratios between the page's marks."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n{as_table(found)}\n{END}{after}")
+
+
+def as_table(found: dict[str, Ratios]) -> str:
+    """The ratios of some cases in Markdown; "≥" where the other one was stopped."""
+    columns = {
+        "CPU time, TRL": "ratio_trl_cpu",
+        "CPU time, whole sequences": "ratio_pairwise_cpu",
+        "memory, leanest TRL": "ratio_trl_memory",
+        "tokens, TRL": "ratio_tokens",
+    }
+    lines = [("case", *columns), tuple("---" for _ in range(len(columns) + 1))]
+    for name, ratios in found.items():
+        lines.append((name, *(_shown(ratios, key) for key in columns.values())))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _shown(ratios: Ratios, key: str) -> str:
+    if ratios[key] is None:
+        return "–"
+    return ("≥ " if ratios.get(f"{key}_is_bound") else "") + format(ratios[key], ".1f")
+
+
+def recorded(results: Path = RESULTS) -> dict[str, Ratios]:
+    """The ratios of the cases that have been measured, as far as they can be told."""
+    found = {}
+    for name in FULL:
+        files = sorted((results / name).glob("*.json"))
+        rows = {file.stem: json.loads(file.read_text()) for file in files}
+        if {"tree", "tree-gc", "pairwise"} <= rows.keys() and rows.keys() & set(TRL):
+            found[name] = ratios_of(rows)
+    return found
 
 
 def print_case(name: str, rows: dict[str, Row], ratios: Row) -> None:

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from sport.policy.forward import base_model
 from sport.runtime import keep_freed_memory, return_freed_memory
 
-TILE = 1024
+TILE = 256
 """Tokens for which a layer's MLP holds its activations at once."""
 
 
