@@ -187,12 +187,12 @@ def _shown(ratios: Ratios, key: str) -> str:
 
 
 def recorded(results: Path = RESULTS) -> dict[str, Ratios]:
-    """The ratios of the cases that have been measured, as far as they can be told."""
+    """The ratios of the cases that have been measured, TRL's leanest setting included."""
     found = {}
     for name in FULL:
         files = sorted((results / name).glob("*.json"))
         rows = {file.stem: json.loads(file.read_text()) for file in files}
-        if {"tree", "tree-gc", "pairwise"} <= rows.keys() and rows.keys() & set(TRL):
+        if {*OURS, TRL[0]} <= rows.keys():
             found[name] = ratios_of(rows)
     return found
 

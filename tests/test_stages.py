@@ -111,12 +111,13 @@ def test_models_that_are_sharded_are_refused(run: Path, monkeypatch: pytest.Monk
 
 def launch(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs a command of sport in two processes."""
-    options = ["--cpu", "--num_processes", "2", "--main_process_port", "0"]
+    # With --cpu, Accelerate starts one process, whatever --num_processes says.
+    options = ["--multi_gpu", "--num_processes", "2", "--main_process_port", "0"]
     command = [sys.executable, "-m", "accelerate.commands.launch", *options, "-m", "sport"]
     source = str(Path(sport.__file__).parents[1])
     return subprocess.run(
         [*command, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         timeout=280,

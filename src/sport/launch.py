@@ -38,6 +38,16 @@ def assert_whole_models() -> None:
         if os.environ.get(variable, "").lower() in ("1", "true"):
             raise LaunchError(
                 f"{name} shards the model over processes, whose numbers of forwards differ here. "
-                "Launch with --multi_gpu or --cpu: every process then holds the whole model; "
+                "Launch with --multi_gpu: every process then holds the whole model; "
                 'where it is too large for that, use policy.quantize = "4bit"'
             )
+
+
+def assert_all_joined(found: int) -> None:
+    """Raises unless a process found all others: else each would take itself for the writer.
+
+    Raises:
+        LaunchError: It did not.
+    """
+    if found != count():
+        raise LaunchError(f"{count()} processes were launched, but this one found {found}")

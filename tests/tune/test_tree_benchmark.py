@@ -18,7 +18,6 @@ def test_the_page_tells_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_p
     copy.write_text(tree_dpo.PAGE.read_text())
     tree_dpo.write_page(tree_dpo.recorded(), copy)
     assert copy.read_text() == tree_dpo.PAGE.read_text(), "run benchmarks/tree_dpo.py --page"
-    assert "t4-p1000" in copy.read_text()
 
 
 def test_a_setting_that_was_stopped_is_a_lower_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,9 @@ def recomputing(model: nn.Module, wanted: bool) -> Iterator[None]:
 @contextmanager
 def _tiled(decoder: nn.Module) -> Iterator[None]:
     """Dense MLPs, which treat each token alone, in tiles; memory that is freed goes back."""
-    mlps = [m.mlp for m in decoder.modules() if hasattr(getattr(m, "mlp", None), "down_proj")]
+    mlps: list[Any] = [
+        m.mlp for m in decoder.modules() if hasattr(getattr(m, "mlp", None), "down_proj")
+    ]
     before = [mlp.__dict__.get("forward") for mlp in mlps]
     for mlp in mlps:
         mlp.forward = _by_tiles(mlp.forward)

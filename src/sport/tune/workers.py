@@ -31,15 +31,17 @@ class Workers:
         """Joins the other processes, where `accelerate launch` started some.
 
         Raises:
-            LaunchError: They are to shard the model.
+            LaunchError: They are to shard the model, or have not found each other.
         """
         launch.assert_whole_models()
         self.rank, self.count = 0, 1
         if launch.count() > 1:
             from accelerate.state import PartialState
 
-            state: Any = PartialState()
+            # Without being told so, it takes processes without GPUs for strangers.
+            state: Any = PartialState(cpu=not torch.accelerator.is_available())
             self.rank, self.count = state.process_index, state.num_processes
+        launch.assert_all_joined(self.count)
 
     @property
     def is_main(self) -> bool:
