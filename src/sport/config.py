@@ -316,11 +316,14 @@ class Recipe(Section):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
+RUN_RECIPE = "config.toml"
+"""The recipe in a run's folder, every default written out."""
+
 _PATHS = frozenset({"tasks", "benchmark.data", "policy.model", "policy.adapter", "verifier.prompt"})
 
 
 def find_recipe(recipe: str) -> Path:
-    """The file of a recipe: a path, or the name of a built-in one.
+    """The file of a recipe: a path, a run's folder, which holds its own, or a built-in one's name.
 
     Raises:
         RecipeError: There is none.
@@ -328,22 +331,31 @@ def find_recipe(recipe: str) -> Path:
     path = Path(recipe)
     if path.is_file():
         return path
+    if is_run(path):
+        return path / RUN_RECIPE
     built_in = BUILT_IN / f"{recipe}.toml"
     if built_in.is_file():
         return built_in
     known = sorted(p.stem for p in BUILT_IN.glob("*.toml"))
+    if path.is_dir():
+        raise RecipeError(f"{path} is neither a recipe nor a run: it has no {RUN_RECIPE}.")
     hint = _nearest(recipe, known)
     raise RecipeError(
-        f"There is no recipe {recipe!r}: it is neither a file nor a built-in one "
-        f"({', '.join(known)}).{hint}"
+        f"There is no recipe {recipe!r}: it is neither a file, nor the folder of a run, nor a "
+        f"built-in one ({', '.join(known)}).{hint}"
     )
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run's: it holds the recipe that it was made by."""
+    return (path / RUN_RECIPE).is_file()
 
 
 def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     """Reads a recipe and applies overrides.
 
     Args:
-        recipe: Path of a TOML file, or a built-in name.
+        recipe: Path of a TOML file or of a run's folder, or a built-in name.
         overrides: Such as ``explore.max_steps=4``; values are TOML, and bare words are text. A
             path given here is relative to the working directory.
 

@@ -106,14 +106,18 @@ class Pipeline:
         control: Control | None = None,
         stages: Sequence[TuneStage] | None = None,
     ) -> Path | None:
-        """Tuning, stage by stage, from ``adapter``; by the recipe's stages if none are given."""
-        recipe = self.run.recipe
+        """Tuning, stage by stage, from ``adapter``; by the recipe's stages if none are given.
+
+        Where `accelerate launch` started several processes, they tune together, and the main one
+        writes.
+        """
+        from sport.tune.workers import Workers
+
+        recipe, workers = self.run.recipe, Workers()
         check_tasks((t.task for t in trajectories), recipe)
         if stages is None:
             stages = [imitation(recipe.tune)] if control == "sft" else recipe.tune
-        dev = None
-        if recipe.evaluation.early_stop and self.source.dev is not None:
-            dev = self._split(self.source.dev)
+        dev = workers.from_main(self._dev_tasks() if workers.is_main else None)
         tuning = Tuning(
             run=self.run,
             bench=self._bench,
@@ -236,6 +240,12 @@ class Pipeline:
         self.progress.say(f"report: {file}")
         self.progress.say(f"trajectories: {self.run.path / 'trajectories.jsonl'}")
         self.progress.say(f"ask the agent: sport ask {self.run.path} QUESTION --file IMAGE")
+
+    def _dev_tasks(self) -> list[Task] | None:
+        """The tasks by which the best epoch is kept; ``None`` where the last one is."""
+        if not self.run.recipe.evaluation.early_stop or self.source.dev is None:
+            return None
+        return self._split(self.source.dev)
 
     def _split(self, split: str) -> list[Task]:
         """The tasks of a split, made when they are first needed."""

@@ -36,7 +36,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sport.blobs import BlobStore
-from sport.config import Recipe, differences, parse_recipe
+from sport.config import RUN_RECIPE, Recipe, differences, parse_recipe
 from sport.jsonl import (
     StoreError,
     append_lines,
@@ -107,8 +107,13 @@ class Run:
             raise
         return run
 
+    @classmethod
+    def join(cls, path: Path | str, recipe: Recipe) -> Self:
+        """Opens a run for reading in a process beside its writer, which may not have begun yet."""
+        return cls(Path(path).absolute(), recipe)
+
     def _claim(self) -> None:
-        config = self.path / "config.toml"
+        config = self.path / RUN_RECIPE
         if config.is_file():
             before = _read_recipe(self.path)
             other = [k for k in differences(before, self.recipe) if not RESUMABLE.fullmatch(k)]
@@ -389,8 +394,8 @@ def _jsonl(lines: Iterable[str]) -> str:
 
 
 def _read_recipe(folder: Path) -> Recipe:
-    config = folder / "config.toml"
+    config = folder / RUN_RECIPE
     try:
         return parse_recipe(tomllib.loads(config.read_text(encoding="utf-8")), str(config))
     except FileNotFoundError:
-        raise StoreError(f"{folder} is not a run: it has no config.toml.") from None
+        raise StoreError(f"{folder} is not a run: it has no {RUN_RECIPE}.") from None

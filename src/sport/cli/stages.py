@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from sport.cli.guard import guarded, stdout
 
@@ -21,14 +22,18 @@ if TYPE_CHECKING:
     from sport.pipeline import Pipeline
 
 RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A TOML file, or `pocket` or `pocket-quick`.")
+    str,
+    typer.Argument(
+        metavar="RECIPE|RUN",
+        help="A TOML file, `pocket` or `pocket-quick`, or the folder of a run, which goes on.",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("-o", metavar="KEY=VALUE", help="Changes the recipe, as in -o explore.group=8."),
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="The run's folder; runs/<recipe> where it is left out.")
+    Path | None, typer.Option(help="The run's folder; RUN, or runs/<recipe>, if left out.")
 ]
 Tracker = Annotated[
     str | None,
@@ -84,7 +89,7 @@ def tune(
     tracker: Tracker = None,
 ) -> None:
     """Tunes on what a round explored."""
-    with opened(recipe, override, out, tracker) as pipeline:
+    with opened(recipe, override, out, tracker, several=True) as pipeline:
         pipeline.tune(pipeline.explored(round), pipeline.run.adapter(round - 1), round)
 
 
@@ -92,7 +97,7 @@ def sft(
     recipe: RecipeArgument, override: Overrides = None, out: Out = None, tracker: Tracker = None
 ) -> None:
     """Tunes, as a control, by imitating the chosen actions of round 1."""
-    with opened(recipe, override, out, tracker) as pipeline:
+    with opened(recipe, override, out, tracker, several=True) as pipeline:
         from sport.controls import run_control
 
         run_control(pipeline, "sft", evaluate=False)
@@ -100,27 +105,54 @@ def sft(
 
 @contextmanager
 def opened(
-    recipe: str, overrides: list[str] | None, out: Path | None, tracker: str | None = None
+    recipe: str,
+    overrides: list[str] | None,
+    out: Path | None,
+    tracker: str | None = None,
+    several: bool = False,
 ) -> Iterator[Pipeline]:
-    """A recipe's run, opened for writing, with its log; failures end as one clear message."""
-    again = shlex.join(["sport", *sys.argv[1:]])
-    with guarded(again):
-        from sport.config import load_recipe
+    """A recipe's run, opened for writing, with its log; failures end as one clear message.
 
+    Args:
+        recipe: The recipe, or the run's folder.
+        overrides: What is changed in the recipe.
+        out: The run's folder, where it is not the recipe's.
+        tracker: Name of a tracker of Accelerate.
+        several: Whether several processes can share the work. The first one writes; the others
+            read, and say nothing but errors.
+    """
+    with guarded(shlex.join(["sport", *sys.argv[1:]])):
+        from sport import launch
+        from sport.config import is_run, load_recipe
+
+        launch.assert_whole_models()
+        if launch.count() > 1 and not several:
+            raise launch.LaunchError(
+                "this command runs in one process; `sport tune` and `sport sft` can be started by "
+                "`accelerate launch`"
+            )
         loaded = load_recipe(recipe, overrides or [])
-        with opened_recipe(loaded, out or Path("runs") / loaded.name, tracker) as pipeline:
+        folder = out or (Path(recipe) if is_run(Path(recipe)) else Path("runs") / loaded.name)
+        with opened_recipe(loaded, folder, tracker) as pipeline:
             yield pipeline
 
 
 @contextmanager
 def opened_recipe(recipe: Recipe, folder: Path, tracker: str | None = None) -> Iterator[Pipeline]:
-    """A run of a recipe, opened for writing, with its log; failures end as one clear message."""
+    """A run of a recipe, opened for writing, with its log; failures end as one clear message.
+
+    Of several processes the first one writes; the others read, and say nothing but errors.
+    """
     again = shlex.join(["sport", *sys.argv[1:]])
     with guarded(again):
+        from sport import launch
         from sport.pipeline import Pipeline
         from sport.progress import Progress, logged
         from sport.store import Run
 
+        if not launch.is_main():
+            yield Pipeline(Run.join(folder, recipe), Progress(Console(quiet=True)))
+            return
         with Run.create(folder, recipe) as run, logged(folder / "run.log"):
             with guarded(again, folder / "run.log"):
                 progress = Progress(stdout)
