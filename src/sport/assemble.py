@@ -16,7 +16,7 @@ from sport.policy.messages import opening
 from sport.remote.keys import Key
 from sport.remote.ledger import Ledger
 from sport.rollouts import Throttled, rollout, stream
-from sport.types import Gold, Message, Task, Trajectory
+from sport.types import Gold, Message, Step, Task, Trajectory
 from sport.verify.base import Verifier
 
 if TYPE_CHECKING:
@@ -241,6 +241,7 @@ class Workbench:
         done: Callable[[int], None] = lambda n: None,
         say: Callable[[str], None] = lambda text: None,
         check: Callable[[], None] = lambda: None,
+        seen: Callable[[Step], None] = lambda step: None,
     ) -> None:
         """Solves tasks in groups, or without one at their own pace; see :mod:`sport.rollouts`."""
         recipe = self._recipe
@@ -258,6 +259,7 @@ class Workbench:
                     max_errors=recipe.explore.max_errors,
                     seed=recipe.seed,
                     round=round,
+                    seen=seen,
                 )
 
             if group is None:

@@ -13,7 +13,7 @@ from sport.config import parse_recipe
 from sport.evals.curve import curve_png, curve_svg
 from sport.evals.funnel import count
 from sport.evals.metrics import gains, metric_row, score, summarise
-from sport.evals.report import terminal_table, write_report
+from sport.evals.table import terminal_table
 from sport.store import Run
 from sport.tune.config import PairConfig
 from sport.types import (
@@ -30,6 +30,7 @@ from sport.types import (
     Trajectory,
     Verdict,
 )
+from sport.view.report import write_report
 
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(2)>\"'></pre></style>{{ 7 * 7 }}"
@@ -199,7 +200,8 @@ def test_text_of_models_and_datasets_cannot_become_part_of_the_page(run):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "{{ 7 * 7 }}" in page
     assert "\u202e" not in page and "\\u202e" in page and "\x00" not in page
-    assert "default-src 'none'" in page
+    [policy] = [v for _, k, v in tags.attributes if k == "content" and "default-src" in v]
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
 
 
 def test_the_page_needs_no_network(page):

@@ -18,8 +18,9 @@ def register(app: typer.Typer) -> None:
 def report(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:
     """Writes report.html anew and prints the table."""
     with guarded():
-        from sport.evals.report import terminal_table, write_report
+        from sport.evals.table import terminal_table
         from sport.store import Run
+        from sport.view.report import write_report
 
         opened = Run.open(run)
         stdout.print(terminal_table(opened.metrics()))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from sport.cli.guard import guarded, stdout
 
@@ -43,10 +44,16 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    recipe: RecipeArgument, override: Overrides = None, out: Out = None, tracker: Tracker = None
+    recipe: RecipeArgument,
+    override: Overrides = None,
+    out: Out = None,
+    tracker: Tracker = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing; the log says it all.")
+    ] = False,
 ) -> None:
     """Runs a recipe to its end: explores, tunes, evaluates, reports. Resumes what was begun."""
-    with opened(recipe, override, out, tracker) as pipeline:
+    with opened(recipe, override, out, tracker, quiet) as pipeline:
         from sport.controls import run_controls
         from sport.loop import improve
 
@@ -111,7 +118,11 @@ def evaluate(
 
 @contextmanager
 def opened(
-    recipe: str, overrides: list[str] | None, out: Path | None, tracker: str | None = None
+    recipe: str,
+    overrides: list[str] | None,
+    out: Path | None,
+    tracker: str | None = None,
+    quiet: bool = False,
 ) -> Iterator[Pipeline]:
     """A recipe's run, opened for writing, with its log; failures end as one clear message."""
     again = shlex.join(["sport", *sys.argv[1:]])
@@ -125,6 +136,7 @@ def opened(
         folder = out or Path("runs") / loaded.name
         with Run.create(folder, loaded) as run, logged(folder / "run.log"):
             with guarded(again, folder / "run.log"):
-                progress = Progress(stdout)
+                progress = Progress(Console(quiet=True) if quiet else stdout)
                 progress.say(f"run folder: {folder}")
-                yield Pipeline(run, progress, tracker)
+                with progress.recorded(run.path, again):
+                    yield Pipeline(run, progress, tracker)

@@ -34,7 +34,7 @@ CREATE TABLE source (name TEXT PRIMARY KEY, size INT, tail INT);
 CREATE TABLE trajectory (
   id INTEGER PRIMARY KEY, key TEXT UNIQUE, source TEXT, start INT, length INT, place TEXT,
   round INT, task TEXT, kind TEXT, query TEXT, ending TEXT, steps INT, candidates INT, failed INT,
-  abstained INT, disagreed INT, answer TEXT, correct INT, failed_steps INT
+  abstained INT, disagreed INT, answer TEXT, gold TEXT, correct INT, failed_steps INT
 );
 CREATE INDEX by_place ON trajectory (place, id);
 CREATE INDEX by_task ON trajectory (task);
@@ -132,7 +132,9 @@ class Index:
             )
             number = cursor.lastrowid
             start += len(line)
-            db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, words_of(trajectory)))
+            db.execute(
+                "INSERT INTO words (rowid, text) VALUES (?, ?)", (number, words_of(trajectory))
+            )
             db.executemany(
                 "INSERT OR IGNORE INTO facet VALUES (?, ?, ?)",
                 [(name, value, number) for name, value in facets(trajectory)],
@@ -174,8 +176,8 @@ class Index:
             rounds = [row["round"] for row in db.execute("SELECT round FROM digest ORDER BY round")]
             return {round: _digest(db, round) for round in rounds}
 
-    def trajectory(self, key: str) -> Trajectory:
-        """A trajectory by its key.
+    def row(self, key: str) -> sqlite3.Row:
+        """The row of a trajectory by its key.
 
         Raises:
             KeyError: There is none.
@@ -184,7 +186,8 @@ class Index:
             row = db.execute("SELECT * FROM trajectory WHERE key = ?", (key,)).fetchone()
         if row is None:
             raise KeyError(key)
-        return self.read(row)
+        found: sqlite3.Row = row
+        return found
 
     def read(self, row: sqlite3.Row) -> Trajectory:
         """The trajectory of a row of the table.
@@ -233,7 +236,7 @@ def _fits(run: Path, row: sqlite3.Row) -> bool:
     file = run / row["name"]
     if not file.is_file() or file.stat().st_size < row["size"]:
         return False
-    return zlib.crc32(_before(file, row["size"])) == row["tail"]
+    return bool(zlib.crc32(_before(file, row["size"])) == row["tail"])
 
 
 def _before(file: Path, end: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -49,6 +50,7 @@ def row_of(trajectory: Trajectory, source: str, golds: Mapping[str, Gold]) -> di
         "abstained": sum(s.verdict.best is None for s in chosen_among),
         "disagreed": sum(_disagree(s) for s in steps),
         "answer": "" if given is None else _storable(clip(str(given.value), 200)),
+        "gold": None if answer is None else json.dumps(answer),
         "correct": None if right is None else int(right),
         "failed_steps": sum(not (s.winner and s.winner.ok) for s in steps),
     }
