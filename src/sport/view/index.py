@@ -27,10 +27,10 @@ from sport.view.rows import facets, key_of, row_of, words_of
 VERSION = 1
 BATCH_BYTES = 4_000_000
 """Bytes of trajectories in one transaction: bounds the memory."""
-_TAIL = 512  # bytes before the end of what was read, by which a rewritten file is known
+_TAIL = 65_536  # bytes before the end of what was read, by which a rewritten file is known
 
 _SCHEMA = """
-CREATE TABLE source (name TEXT PRIMARY KEY, size INT, tail INT);
+CREATE TABLE source (name TEXT PRIMARY KEY, inode INT, size INT, tail INT);
 CREATE TABLE trajectory (
   id INTEGER PRIMARY KEY, key TEXT UNIQUE, source TEXT, start INT, length INT, place TEXT,
   round INT, task TEXT, kind TEXT, query TEXT, ending TEXT, steps INT, candidates INT, failed INT,
@@ -109,7 +109,9 @@ class Index:
             self._add(db, source, start, lines, golds)
             end = start + sum(map(len, lines))
             tail = zlib.crc32(_before(self.run.path / source, end))
-            db.execute("INSERT OR REPLACE INTO source VALUES (?, ?, ?)", (source, end, tail))
+            inode = (self.run.path / source).stat().st_ino
+            row = (source, inode, end, tail)
+            db.execute("INSERT OR REPLACE INTO source VALUES (?, ?, ?, ?)", row)
         return len(lines)
 
     def _add(
@@ -234,7 +236,10 @@ def _clear(db: sqlite3.Connection) -> None:
 def _fits(run: Path, row: sqlite3.Row) -> bool:
     """Whether a file still begins with what was read of it."""
     file = run / row["name"]
-    if not file.is_file() or file.stat().st_size < row["size"]:
+    if not file.is_file():
+        return False
+    found = file.stat()
+    if found.st_ino != row["inode"] or found.st_size < row["size"]:
         return False
     return bool(zlib.crc32(_before(file, row["size"])) == row["tail"])
 
