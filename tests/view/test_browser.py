@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from made_run import HOSTILE, explored
 from sport.progress import STATE
@@ -130,9 +130,7 @@ def test_a_page_follows_a_run_that_goes_on(tmp_path, serving, watched):
     state |= {"line": "round 1: exploring · 2/9 tasks", "done": 2, "updated": time.time()}
     (run.path / STATE).write_text(json.dumps(state))
     page.get_by_text("2/9 tasks").wait_for(timeout=20_000)
-    page.wait_for_function(
-        "document.querySelector('.bars > div.n').innerText === '2'", timeout=30_000
-    )
+    expect(tasks).to_have_text("2", timeout=30_000)
     assert watched.wrong == []
 
 
@@ -195,6 +193,7 @@ def test_a_copy_opens_from_a_disk_and_asks_for_nothing_else(tmp_path, watched):
     page.locator("#q").fill("round 1, exploring")
     assert page.locator("tr[data-text]:visible").count() == 1
     page.locator("tr[data-text]:visible a").click()
+    page.wait_for_url("**/t/*.html")
     page.keyboard.press("j")
     assert page.evaluate("document.activeElement.id") == "step-1"
     assert page.locator("main img").first.evaluate("image => image.naturalWidth") == 900

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import zlib
 from collections.abc import Container, Iterator, Sequence
@@ -13,8 +12,6 @@ from sport.jsonl import StoreError
 from sport.store import Run
 from sport.view.index import Index
 from sport.view.overview import Overview, overview
-
-log = logging.getLogger("sport")
 
 REFRESH_S = 2.0
 """Seconds between two looks at a run's folder."""
@@ -27,6 +24,7 @@ class Entry:
         slug: Its name in addresses.
         run: The run.
         reading: Trajectories read by the update under way; 0 where none is.
+        trouble: Why it could not be read the last time; empty where it could.
     """
 
     def __init__(self, slug: str, run: Run) -> None:
@@ -34,6 +32,7 @@ class Entry:
         self.slug = slug
         self.run = run
         self.reading = 0
+        self.trouble = ""
         self._lock = threading.Lock()
         self._known: tuple[object, Overview] | None = None
 
@@ -126,26 +125,33 @@ class Book:
                     self._entries[path] = self._slugs[slug] = entry
 
     def update(self) -> None:
-        """Reads what was added to any of the runs."""
+        """Reads what was added to any of the runs.
+
+        Raises:
+            StoreError: One of them cannot be read.
+        """
         self.look()
         for entry in self.entries:
-            try:
-                entry.update()
-                entry.overview()  # so that a page finds it ready
-            except Exception:
-                # One run that cannot be read must not hide the others; its page says why.
-                log.exception("reading %s", entry.run.path)
+            entry.update()
 
     def start(self) -> None:
         """Keeps reading in the background, until :meth:`stop`."""
-
-        def work() -> None:
-            while not self._ended.is_set():
-                self.update()
-                self._ended.wait(REFRESH_S)
-
-        self._thread = threading.Thread(target=work, name="sport-view-index", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="sport-view-index", daemon=True)
         self._thread.start()
+
+    def _follow(self) -> None:
+        while not self._ended.is_set():
+            self.look()
+            for entry in self.entries:
+                try:
+                    entry.update()
+                    entry.overview()  # so that a page finds it ready
+                except Exception as error:
+                    # One run that cannot be read must not hide the others; its page says why.
+                    entry.trouble = f"{type(error).__name__}: {error}"
+                else:
+                    entry.trouble = ""
+            self._ended.wait(REFRESH_S)
 
     def stop(self) -> None:
         """Ends reading in the background."""

@@ -61,7 +61,7 @@ class Index:
         try:
             self._file.parent.mkdir(exist_ok=True)
             self._prepare()
-        except (OSError, sqlite3.OperationalError):
+        except (OSError, sqlite3.DatabaseError):
             self._temporary = tempfile.TemporaryDirectory(prefix="sport-view-")
             self._file = Path(self._temporary.name) / "viewer.sqlite"
             self._prepare()

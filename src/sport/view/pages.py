@@ -72,14 +72,14 @@ def run_page(site: Site, entry: Entry, template: str = "run.html") -> str:
         over=entry.overview(),
         state=entry.state(),
         status=status_of(entry.run),
-        reading=entry.reading,
+        entry=entry,
         wrong_of=lambda place: Filter(place=place, flag="wrong"),
     )
 
 
 def status_part(site: Site, entry: Entry) -> str:
     """The line that says where a run stands."""
-    return render("_status.html", site, status=status_of(entry.run), reading=entry.reading)
+    return render("_status.html", site, status=status_of(entry.run), entry=entry)
 
 
 def list_page(site: Site, entry: Entry, wanted: Filter, first: int, limit: int) -> str:

@@ -29,6 +29,7 @@ from sport.view.text import clip, shown
 STATIC = {
     "sport.css": "text/css; charset=utf-8",
     "sport.js": "text/javascript; charset=utf-8",
+    "sport.svg": "image/svg+xml",
     "htmx.min.js": "text/javascript; charset=utf-8",
     "htmx-LICENSE.txt": "text/plain; charset=utf-8",
 }

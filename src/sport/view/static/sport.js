@@ -38,7 +38,7 @@
     h: () => columns(-1),
     n: () => follow("a[data-next]"),
     p: () => follow("a[data-previous]"),
-    u: () => follow("a[data-up], a.brand"),
+    u: () => (first("a[data-up]") ?? first("a.brand"))?.click(),
     d: differences,
     "/": () => first("#q")?.focus(),
     "?": () => first("#keys")?.showModal(),
