@@ -62,7 +62,7 @@ def main() -> None:
         save(book, folder)
         root = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *root])
-        page = browser.new_page(viewport={"width": 1440, "height": 940})
+        page = browser.new_page(viewport={"width": 1440, "height": 1060})
         page.goto((folder / slug / "t" / f"{key}.html").as_uri())
         _keep(page.screenshot(), arguments.out / "trajectory.png")
         page.goto((folder / slug / "index.html").as_uri())

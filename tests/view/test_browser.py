@@ -78,7 +78,7 @@ def test_filter_search_and_step_by_keys_alone(demo, watched):
     page.keyboard.press("Escape")
     page.keyboard.press("u")
     page.wait_for_url("**/trajectories?q=boxes")
-    page.locator("select[name=flag]").select_option("right")
+    page.locator("select[name=flag]").select_option("wrong")
     page.get_by_text("0 found").wait_for()
     assert watched.wrong == []
     assert all(url.startswith(demo.address) for url in watched.requests)
