@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 FAST := not slow and not attack and not browser and not family and not gpu
 
-.PHONY: setup run quick test test-all check format clean
+.PHONY: setup run quick test test-all check format pictures clean
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt scripts/debian.sh
@@ -28,6 +28,7 @@ test: setup
 	$(BIN)/pytest -n 2 --dist worksteal --durations 15 -m "$(FAST)"
 
 test-all: setup
+	@sh scripts/debian.sh chromium
 	$(BIN)/pytest -n 2 --dist worksteal --durations 15 -m "not gpu"
 
 check: setup
@@ -38,6 +39,11 @@ check: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The pictures of the README, of the run that `make run` made.
+pictures: setup
+	@sh scripts/debian.sh chromium
+	$(BIN)/python scripts/pictures.py runs/pocket
 
 clean:
 	rm -rf .venv runs

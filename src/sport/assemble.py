@@ -19,7 +19,7 @@ from sport.policy.scripted import ScriptedPolicy
 from sport.remote.keys import Key
 from sport.remote.ledger import Ledger
 from sport.rollouts import Throttled, rollout, stream
-from sport.types import Gold, Message, Task, Trajectory
+from sport.types import Gold, Message, Step, Task, Trajectory
 from sport.verify.base import Verifier
 
 if TYPE_CHECKING:
@@ -275,11 +275,12 @@ class Workbench:
         done: Callable[[int], None] = lambda n: None,
         say: Callable[[str], None] = lambda text: None,
         check: Callable[[], None] = lambda: None,
+        seen: Callable[[Step], None] = lambda step: None,
     ) -> None:
         """Solves tasks in groups, or without one at their own pace; see :mod:`sport.rollouts`."""
         recipe = self._recipe
         bounds = Bounds(
-            plan, recipe.explore.max_steps, recipe.explore.max_errors, recipe.seed, round
+            plan, recipe.explore.max_steps, recipe.explore.max_errors, recipe.seed, round, seen
         )
         async with self.sandboxes() as sandbox_for, entered(policy, verifier):
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -48,6 +48,7 @@ async def explore(
     max_errors: int = 5,
     seed: int = 0,
     round: int = 0,
+    seen: Callable[[Step], None] = lambda step: None,
 ) -> Trajectory:
     """Solves one task, n candidates a step, each executed in a world of its own.
 
@@ -66,6 +67,7 @@ async def explore(
         max_errors: Failed steps after which it ends.
         seed: The recipe's seed.
         round: The round of the loop.
+        seen: Told of every step as it is taken.
 
     Raises:
         ValueError: Several candidates and no verifier.
@@ -105,6 +107,7 @@ async def explore(
                     missing=missing,
                 )
             )
+            seen(steps[-1])
             end, detail = _ended(steps, max_steps, max_errors)
             won = None if chosen is None else outcomes[chosen]
             if end is None and won is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from sport.progress import Activity, Progress
 from sport.remote.ledger import Ledger
 from sport.sources import Source, open_source
 from sport.store import Run
+from sport.tally import Tally
 from sport.tuning import Tuning, imitation
 from sport.types import Task, Trajectory
 from sport.verify.base import Verifier
@@ -128,13 +129,16 @@ class Pipeline:
             dev_score=partial(self._dev_score, dev) if dev else None,
             tracker=self._tracker,
         )
-        return tuning.start(trajectories, adapter)
+        with self._ledger.at("tune", round):
+            return tuning.start(trajectories, adapter)
 
     def evaluate(self, adapter: Path | None, round: int, control: Control | None = None) -> None:
         """Measures a policy on the splits of the source; a control on the one that counts."""
         splits = self.source.splits if control is None else self.source.splits[-1:]
         for split in splits:
             self.evaluate_on(split, adapter, round, control)
+        if control is None:
+            self._write_report()
 
     def probe(self, adapter: Path | None, round: int) -> None:
         """Measures a policy on what shows how it comes to its results."""
@@ -216,7 +220,7 @@ class Pipeline:
         )
         row = measure(self.run, self.source, what, seconds)
         self.run.add_metrics(row)
-        self.progress.say(f"{name}: {in_words(row)}")
+        self.progress.figure(f"{name}: {in_words(row)}")
 
     def table(self) -> None:
         """Prints the figures of a benchmark, and writes the paper's table with them."""
@@ -230,15 +234,14 @@ class Pipeline:
 
     def report(self) -> None:
         """Writes the report, prints the table, and says where to look further."""
-        from sport.evals.report import terminal_table, write_report
+        from sport.evals.table import terminal_table
 
         check_run(self.run)
-
-        with self.progress.activity("writing the report"):
-            file = write_report(self.run)
+        file = self._write_report()
         self.progress.console.print(terminal_table(self.run.metrics()))
         self.progress.say(f"report: {file}")
         self.progress.say(f"trajectories: {self.run.path / 'trajectories.jsonl'}")
+        self.progress.say(f"look at it: sport view {self.run.path}")
         self.progress.say(f"ask the agent: sport ask {self.run.path} QUESTION --file IMAGE")
 
     def _dev_tasks(self) -> list[Task] | None:
@@ -246,6 +249,12 @@ class Pipeline:
         if not self.run.recipe.evaluation.early_stop or self.source.dev is None:
             return None
         return self._split(self.source.dev)
+
+    def _write_report(self) -> Path:
+        from sport.view.report import write_report
+
+        with self.progress.activity("writing the report"):
+            return write_report(self.run)
 
     def _split(self, split: str) -> list[Task]:
         """The tasks of a split, made when they are first needed."""
@@ -270,6 +279,7 @@ class Pipeline:
         group = None if recipe.policy.kind == "chat" else settings.group
         owed = self.run.owed(file, tasks, round, group)
         seconds = 0.0
+        known = {task.id: task for task in owed}
         if owed:
             with (
                 self.progress.activity(name, len(tasks), len(tasks) - len(owed)) as activity,
@@ -282,11 +292,13 @@ class Pipeline:
                     plan=recipe.sampling.plan if verifier else greedy(recipe),
                     round=round,
                     group=group,
-                    commit=partial(self._commit, file),
+                    commit=partial(self._commit, file, activity.tally, known),
                     done=activity.advance,
                     say=activity.say,
                     check=self._ledger.check,
+                    seen=activity.tally.step,
                 )
+                activity.tally.spent = self._ledger.in_words
                 asyncio.run(solving)
                 activity.say("")
             seconds = activity.seconds
@@ -294,8 +306,16 @@ class Pipeline:
             self.run.put_in_order(file, tasks, round)
         return seconds
 
-    def _commit(self, file: Path, trajectories: list[Trajectory]) -> None:
+    def _commit(
+        self,
+        file: Path,
+        tally: Tally,
+        known: Mapping[str, Task],
+        trajectories: list[Trajectory],
+    ) -> None:
         self.run.append(file, trajectories)
+        for trajectory in trajectories:
+            tally.answer(self.source.score(known[trajectory.task.id], trajectory).answer)
         self._ledger.flush()
 
     def _dev_score(self, tasks: Sequence[Task], adapter: Path) -> float:

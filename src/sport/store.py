@@ -16,7 +16,8 @@
     blobs/  cache/                      files by content; results of deterministic tools
     metrics.jsonl          one evaluation a line
     usage.jsonl            what servers were asked and what it cost, by stage, round and model
-    report.html  run.log
+    report.html  run.log   what can be looked at; all that was said
+    state.json             what the run's process is doing, for those who watch
 
 There is one writer at a time, and any number of readers. Lines are on the disk before the next
 stage starts; trajectories are appended in whole groups, in the order of their tasks. Those of a

@@ -30,7 +30,7 @@ from sport.agents.formats import (
 from sport.policy.base import Policy, Request, Sample, SamplingPlan
 from sport.policy.messages import ToolText
 from sport.tools.function import Tool
-from sport.types import Action
+from sport.types import Action, Step
 
 AgentName = Literal["code", "json", "toolcall", "smolagents", "no-tools"]
 
@@ -82,13 +82,17 @@ AGENTS: Mapping[AgentName, Agent] = {
 
 @dataclass(frozen=True)
 class Bounds:
-    """How trajectories are sampled and when they end; see :func:`sport.loop.explore`."""
+    """How trajectories are sampled, when they end, and who is told of every step.
+
+    See :func:`sport.loop.explore`.
+    """
 
     plan: SamplingPlan
     max_steps: int
     max_errors: int
     seed: int
     round: int
+    seen: Callable[[Step], None] = lambda step: None
 
 
 class Rereading:

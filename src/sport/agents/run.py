@@ -47,6 +47,7 @@ async def solve(
         max_errors=bounds.max_errors,
         seed=bounds.seed,
         round=bounds.round,
+        seen=bounds.seen,
     )
 
 
@@ -88,6 +89,7 @@ async def step_by_step(
                 await sandbox.discard(world)
         candidate = Candidate(action=action, outcome=outcome, observation=observe(action, outcome))
         steps.append(Step(index=index, candidates=(candidate,), verdict=NOT_JUDGED, chosen=0))
+        bounds.seen(steps[-1])
         messages.append(Message(role="assistant", text=turn.text))
         messages.append(Message(role="user", text=f"Observation:\n{turn.observation}"))
     last = steps[-1].winner

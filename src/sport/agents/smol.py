@@ -68,6 +68,8 @@ async def solve_by_library(
         pool.shutdown(wait=False)
         await sandbox.discard(bridge.world)
     steps, end = bridge.steps(agent)
+    for step in steps:
+        bounds.seen(step)
     return Trajectory(
         task=task.blind(),
         opening=bridge.opening or tuple(opening),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import json
-import re
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -51,7 +49,7 @@ def agree(
         raters: dict[str, Choices] = {}
         if ask:
             person = _person(name)
-            raters[person] = _asked(opened.path / "agreement" / f"{person}.jsonl", ballots)
+            raters[person] = _asked(opened.path, person, ballots)
         raters["the run's verifier"] = {b.key: b.step.verdict.best for b in ballots}
         for other in judge or []:
             raters[other] = _judged(opened, other, ballots, seed)
@@ -59,19 +57,20 @@ def agree(
 
 
 def _person(name: str) -> str:
-    person = name or getpass.getuser()
-    if not re.fullmatch(r"[\w.-]{1,64}", person):
-        raise typer.BadParameter(f"{person!r} is no name: use letters, digits, . _ and -")
-    return person
+    from sport.verify.choices import check_person
+
+    try:
+        return check_person(name or getpass.getuser())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
-def _asked(file: Path, ballots: Sequence[Ballot]) -> dict[str, Choice]:
+def _asked(run: Path, person: str, ballots: Sequence[Ballot]) -> dict[str, Choice]:
     """A person's choices: those recorded before, and those given now."""
-    from sport.jsonl import append_lines, mend, read_lines
+    from sport.verify.choices import ChoiceFile
 
-    mend(file)
-    rows = [json.loads(line) for line in read_lines(file)]
-    known: dict[str, Choice] = {row["step"]: row["choice"] for row in rows}
+    file = ChoiceFile(run, person)
+    known = file.read()
     owed = [b for b in ballots if b.key not in known]
     for place, ballot in enumerate(owed, 1):
         _show(ballot, f"{place} of {len(owed)}")
@@ -81,8 +80,7 @@ def _asked(file: Path, ballots: Sequence[Ballot]) -> dict[str, Choice]:
         if answer == "s":
             continue
         choice = None if answer == "0" else ballot.order[int(answer) - 1]
-        row = {"step": ballot.key, "choice": choice, "order": ballot.order}
-        append_lines(file, [json.dumps(row)])
+        file.add(ballot, choice)
         known[ballot.key] = choice
     return known
 
@@ -124,7 +122,7 @@ def _show_candidate(candidate: Candidate) -> None:
 
 
 def _say(text: str) -> None:
-    from sport.evals.report import shown
+    from sport.view.text import shown
 
     stdout.print(shown(text), markup=False, soft_wrap=True)
 

@@ -49,10 +49,16 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    recipe: RecipeArgument, override: Overrides = None, out: Out = None, tracker: Tracker = None
+    recipe: RecipeArgument,
+    override: Overrides = None,
+    out: Out = None,
+    tracker: Tracker = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing; the log says it all.")
+    ] = False,
 ) -> None:
     """Runs a recipe to its end: explores, tunes, evaluates, reports. Resumes what was begun."""
-    with opened(recipe, override, out, tracker) as pipeline:
+    with opened(recipe, override, out, tracker, quiet) as pipeline:
         from sport.controls import run_controls
         from sport.loop import improve
 
@@ -110,6 +116,7 @@ def opened(
     out: Path | None,
     tracker: str | None = None,
     several: bool = False,
+    quiet: bool = False,
 ) -> Iterator[Pipeline]:
     """A recipe's run, opened for writing, with its log; failures end as one clear message.
 
@@ -120,6 +127,7 @@ def opened(
         tracker: Name of a tracker of Accelerate.
         several: Whether several processes can share the work. The first one writes; the others
             read, and say nothing but errors.
+        quiet: Whether nothing but errors is said; the log is kept all the same.
     """
     with guarded(shlex.join(["sport", *sys.argv[1:]])):
         from sport import launch
@@ -133,12 +141,14 @@ def opened(
             )
         loaded = load_recipe(recipe, overrides or [])
         folder = out or (Path(recipe) if is_run(Path(recipe)) else Path("runs") / loaded.name)
-        with opened_recipe(loaded, folder, tracker) as pipeline:
+        with opened_recipe(loaded, folder, tracker, quiet) as pipeline:
             yield pipeline
 
 
 @contextmanager
-def opened_recipe(recipe: Recipe, folder: Path, tracker: str | None = None) -> Iterator[Pipeline]:
+def opened_recipe(
+    recipe: Recipe, folder: Path, tracker: str | None = None, quiet: bool = False
+) -> Iterator[Pipeline]:
     """A run of a recipe, opened for writing, with its log; failures end as one clear message.
 
     Of several processes the first one writes; the others read, and say nothing but errors.
@@ -155,6 +165,7 @@ def opened_recipe(recipe: Recipe, folder: Path, tracker: str | None = None) -> I
             return
         with Run.create(folder, recipe) as run, logged(folder / "run.log"):
             with guarded(again, folder / "run.log"):
-                progress = Progress(stdout)
+                progress = Progress(Console(quiet=True) if quiet else stdout)
                 progress.say(f"run folder: {folder}")
-                yield Pipeline(run, progress, tracker)
+                with progress.recorded(run.path, again):
+                    yield Pipeline(run, progress, tracker)

@@ -13,7 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from sport.evals.table import METRICS, Row, label
 
-_INK = "#010203"  # stands for the page's text colour in the inline picture
+INK = "#010203"
+"""Stands for the page's text colour in a picture that is put into a page."""
+
 _METHOD = "#2f6fde"
 _CONTROLS = {"random": "#d9822b", "shuffled": "#b5589b", "sft": "#2f9e6e", "oracle": "#8a63d2"}
 _OTHER = "#7f8792"
@@ -21,11 +23,30 @@ _OTHER = "#7f8792"
 
 def curve_svg(rows: Sequence[Row]) -> str:
     """The curve as SVG to be put into a page; its ink follows the page's text colour."""
+    return svg_of(_draw(rows, INK), "curve")
+
+
+def svg_of(figure: Figure, name: str) -> str:
+    """A figure as SVG to be put into a page that allows no styles but its own.
+
+    Args:
+        figure: Drawn with :data:`INK` where the page's text colour is meant.
+        name: Unique in the page.
+    """
     buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "sport", "svg.id": "curve"}):
-        _draw(rows, _INK).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    return re.sub(r"^.*?(?=<svg)", "", svg, flags=re.S).replace(_INK, "currentColor")
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "svg.id": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.S)
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.S)
+    return re.sub(r' style="([^"]*)"', _attributes, svg).replace(INK, "currentColor")
+
+
+def _attributes(style: re.Match[str]) -> str:
+    """A style as attributes, which a content security policy does not forbid."""
+    given = dict(part.strip().split(": ", 1) for part in style[1].split(";") if ": " in part)
+    if font := re.match(r"(?:(bold|\d{3}) )?([\d.]+px) ", given.pop("font", "")):
+        given |= {"font-size": font[2], **({"font-weight": font[1]} if font[1] else {})}
+    return "".join(f' {name}="{value}"' for name, value in given.items())
 
 
 def curve_png(rows: Sequence[Row]) -> bytes:

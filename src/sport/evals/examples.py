@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from PIL import Image
-
 from sport.tune.config import PairConfig
 from sport.tune.pairs import build_pairs, candidates_of
-from sport.types import Candidate, File, PreferencePair, Step, Task, Trajectory
-
-PICTURE_PX = 320
-"""Longest side of a picture in a report."""
+from sport.types import Candidate, PreferencePair, Step, Task, Trajectory
 
 _TEXT = 1200  # characters of code or observation that a card shows
 
@@ -35,7 +28,6 @@ class Contrast:
 
     Attributes:
         task: The task.
-        pictures: ``data:`` addresses of its pictures, scaled.
         before: The winners of the steps before.
         step: Index of the step, from 0.
         chosen: The preferred action.
@@ -45,7 +37,6 @@ class Contrast:
     """
 
     task: Task
-    pictures: tuple[str, ...]
     before: tuple[Card, ...]
     step: int
     chosen: Card
@@ -59,7 +50,6 @@ class Failure:
     """An evaluated trajectory that went wrong."""
 
     task: Task
-    pictures: tuple[str, ...]
     steps: tuple[Card, ...]
     answer: str
     gold: str
@@ -106,7 +96,6 @@ def _contrast(trajectory: Trajectory, pair: PreferencePair) -> Contrast:
     chosen, rejected = candidates_of(trajectory, pair)
     return Contrast(
         task=trajectory.task,
-        pictures=pictures(trajectory.task),
         before=tuple(card(s.winner) for s in trajectory.steps[: pair.step] if s.winner),
         step=pair.step,
         chosen=card(chosen, _score(step, pair.chosen)),
@@ -116,21 +105,17 @@ def _contrast(trajectory: Trajectory, pair: PreferencePair) -> Contrast:
     )
 
 
-def failures(
-    tasks: Iterable[Task], trajectories: Iterable[Trajectory], wrong: set[str], limit: int = 4
-) -> list[Failure]:
+def failures(evaluated: Iterable[tuple[Task, Trajectory]], limit: int = 4) -> list[Failure]:
     """Wrong answers to show, of different kinds first.
 
     Args:
-        tasks: The split's tasks, with gold.
-        trajectories: Their evaluation, in the same order.
-        wrong: Ids of the tasks that were answered wrong.
+        evaluated: Tasks, with gold, that were answered wrong, each with what was done about it.
         limit: How many to show.
     """
     first: dict[str, list[Failure]] = {}
-    for task, trajectory in zip(tasks, trajectories, strict=True):
+    for task, trajectory in evaluated:
         drawer = first.setdefault(task.kind, [])
-        if task.id in wrong and len(drawer) < limit:
+        if len(drawer) < limit:
             drawer.append(_failure(task, trajectory))
     rounds = (drawer[i] for i in range(limit) for drawer in first.values() if len(drawer) > i)
     return [failure for failure, _ in zip(rounds, range(limit), strict=False)]
@@ -140,7 +125,6 @@ def _failure(task: Task, trajectory: Trajectory) -> Failure:
     given = trajectory.final_answer
     return Failure(
         task=task,
-        pictures=pictures(task),
         steps=tuple(card(s.winner) for s in trajectory.steps if s.winner),
         answer="none" if given is None else _short(str(given.value), 200),
         gold="" if task.gold is None else str(task.gold.answer),
@@ -165,20 +149,3 @@ def _score(step: Step, index: int) -> float | None:
 
 def _short(text: str, limit: int = _TEXT) -> str:
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit:,} more)"
-
-
-def pictures(task: Task, limit: int = 3) -> tuple[str, ...]:
-    """The first pictures of a task as ``data:`` addresses; one that cannot be shown is left out."""
-    shown = (_inline(file) for file in task.images[:limit])
-    return tuple(address for address in shown if address)
-
-
-def _inline(file: File) -> str:
-    try:
-        with Image.open(file.path) as image:
-            image.thumbnail((PICTURE_PX, PICTURE_PX))
-            buffer = io.BytesIO()
-            image.convert("RGB").save(buffer, format="JPEG", quality=82)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return ""  # PIL raises any of these for bytes that are no picture
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

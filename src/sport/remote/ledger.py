@@ -110,19 +110,30 @@ class Ledger:
         if self._file is not None:
             append_lines(self._file, rows)
 
+    def _spent(self) -> Iterator[tuple[str, float, float | None]]:
+        """What there are budgets of: the name, what was spent, and the limit."""
+        budget, total = self._budget, self._total
+        hours = (total.seconds + time.monotonic() - self._since) / 3600
+        yield "money", total.cost, budget.money
+        yield "tokens", total.tokens_in + total.tokens_out, budget.tokens
+        yield "hours", hours, budget.hours
+
+    def in_words(self) -> str:
+        """What was spent of each budget that there is, and what was paid without one."""
+        found = [
+            f"{spent:.4g} of {limit:g} {name}" if limit is not None else f"{spent:.4g} {name}"
+            for name, spent, limit in self._spent()
+            if limit is not None or (name == "money" and spent)
+        ]
+        return f"spent: {', '.join(found)}" if found else ""
+
     def check(self) -> None:
         """Raises where the budget is spent.
 
         Raises:
             BudgetSpent: It is.
         """
-        budget, total = self._budget, self._total
-        hours = (total.seconds + time.monotonic() - self._since) / 3600
-        for name, spent, limit in (
-            ("money", total.cost, budget.money),
-            ("tokens", total.tokens_in + total.tokens_out, budget.tokens),
-            ("hours", hours, budget.hours),
-        ):
+        for name, spent, limit in self._spent():
             if limit is not None and spent >= limit:
                 raise BudgetSpent(
                     f"The budget is spent: {spent:.6g} of {limit:g} {name}. What was begun is "

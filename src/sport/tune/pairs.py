@@ -21,6 +21,9 @@ from rapidfuzz.distance import Indel
 from sport.tune.config import PairConfig
 from sport.types import Candidate, Outcome, PreferencePair, Step, Trajectory
 
+KEPT = "kept"
+"""The fate of a candidate that gives a pair."""
+
 _LAYOUT = {tokenize.NL, tokenize.NEWLINE, tokenize.ENCODING, tokenize.ENDMARKER}
 
 
@@ -43,47 +46,56 @@ def build_pairs(
     pairs: list[PreferencePair] = []
     reasons: Counter[str] = Counter()
     for trajectory in trajectories:
-        taken = 0
-        for step in trajectory.steps:
-            room = None if config.max_per_task is None else config.max_per_task - taken
-            found = _step_pairs(trajectory, step, config, reasons)
-            kept = found if room is None else found[:room]
-            reasons["task is full"] += len(found) - len(kept)
-            taken += len(kept)
-            pairs += kept
-    reasons["kept"] = len(pairs)
-    return pairs, +reasons
+        for step, found in zip(trajectory.steps, fates(trajectory, config), strict=True):
+            reasons.update(found.values())
+            pairs += [
+                PreferencePair(
+                    task_id=trajectory.task.id,
+                    round=trajectory.round,
+                    step=step.index,
+                    chosen=step.verdict.best,
+                    rejected=other,
+                )
+                for other, fate in found.items()
+                if fate == KEPT and step.verdict.best is not None
+            ]
+    return pairs, reasons
 
 
-def _step_pairs(
-    trajectory: Trajectory, step: Step, config: PairConfig, reasons: Counter[str]
-) -> list[PreferencePair]:
+def fates(trajectory: Trajectory, config: PairConfig) -> list[dict[int, str]]:
+    """What becomes of every candidate of a trajectory that is not its step's best.
+
+    Args:
+        trajectory: What was explored.
+        config: Which pairs to keep.
+
+    Returns:
+        By step, the fate of each candidate by its index; its words are those of
+        :func:`build_pairs`.
+    """
+    found: list[dict[int, str]] = []
+    room = config.max_per_task
+    for step in trajectory.steps:
+        fate = _step_fates(step, config)
+        kept = [i for i, word in fate.items() if word == KEPT]
+        if room is not None:
+            fate |= dict.fromkeys(kept[room:], "task is full")
+            room -= len(kept[:room])
+        found.append(fate)
+    return found
+
+
+def _step_fates(step: Step, config: PairConfig) -> dict[int, str]:
     best = step.verdict.best
     others = [i for i in range(len(step.candidates)) if i != best]
     if best is None:
-        reasons["no verdict"] += len(others)
-        return []
-    kept: list[int] = []
-    for other in others:
-        reason = _objection(step, best, other, config)
-        if reason:
-            reasons[reason] += 1
-        else:
-            kept.append(other)
-    if config.max_per_step is not None and len(kept) > config.max_per_step:
-        reasons["step is full"] += len(kept) - config.max_per_step
+        return dict.fromkeys(others, "no verdict")
+    fate = {i: _objection(step, best, i, config) or KEPT for i in others}
+    kept = [i for i in others if fate[i] == KEPT]
+    if config.max_per_step is not None:
         clearest = sorted(kept, key=lambda i: (-_margin(step, best, i), i))
-        kept = sorted(clearest[: config.max_per_step])
-    return [
-        PreferencePair(
-            task_id=trajectory.task.id,
-            round=trajectory.round,
-            step=step.index,
-            chosen=best,
-            rejected=other,
-        )
-        for other in kept
-    ]
+        fate |= dict.fromkeys(clearest[config.max_per_step :], "step is full")
+    return fate
 
 
 def _objection(step: Step, best: int, other: int, config: PairConfig) -> str | None:

@@ -6,6 +6,7 @@ with the same code count as one, so that naming its twin is no disagreement.
 
 from __future__ import annotations
 
+import heapq
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,9 +71,8 @@ def draw(trajectories: Iterable[Trajectory], count: int, seed: int) -> list[Ball
         count: How many steps; all of them where there are fewer.
         seed: Decides which, and the order of steps and candidates.
     """
-    ballots = [b for t in trajectories for b in _ballots(t, seed)]
-    random.Random(derive_seed(seed, "draw")).shuffle(ballots)
-    return ballots[:count]
+    ballots = (b for t in trajectories for b in _ballots(t, seed))
+    return heapq.nsmallest(count, ballots, key=lambda b: derive_seed(seed, "draw", b.key))
 
 
 def _ballots(trajectory: Trajectory, seed: int) -> Iterable[Ballot]:
