@@ -127,4 +127,5 @@ def opened(
             with guarded(again, folder / "run.log"):
                 progress = Progress(stdout)
                 progress.say(f"run folder: {folder}")
-                yield Pipeline(run, progress, tracker)
+                with Pipeline(run, progress, tracker) as pipeline:
+                    yield pipeline
