@@ -48,6 +48,19 @@ class Synthesis(Section):
     """Fresh tasks that every round explores."""
 
 
+def _check_serve(section: str, serve: ServeSettings | None, server: ServerSettings | None) -> None:
+    """A child needs an address, on this machine, and a way to its tuned adapters."""
+    if serve is None:
+        return
+    if server is None:
+        raise ValueError(f"{section}.serve needs a section [{section}.server] with its url")
+    if urlsplit(server.url).hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise ValueError(
+            f"{section}.serve starts a server on this machine, and {section}.server.url is "
+            f"{server.url}: give http://127.0.0.1:…"
+        )
+
+
 class PolicySettings(Section):
     """The controller that is to become better."""
 
@@ -332,21 +345,6 @@ class Recipe(Section):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
-def _check_serve(
-    section: str, serve: ServeSettings | None, server: ServerSettings | None
-) -> None:
-    """A child needs an address, on this machine, and a way to its tuned adapters."""
-    if serve is None:
-        return
-    if server is None:
-        raise ValueError(f"{section}.serve needs a section [{section}.server] with its url")
-    if urlsplit(server.url).hostname not in ("127.0.0.1", "localhost", "::1"):
-        raise ValueError(
-            f"{section}.serve starts a server on this machine, and {section}.server.url is "
-            f"{server.url}: give http://127.0.0.1:…"
-        )
-
-
 _PATHS = frozenset({"keep.prompt", "tasks", "policy.model", "policy.adapter", "verifier.prompt"})
 
 
@@ -393,6 +391,31 @@ def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     if isinstance(root, str):
         data["root"] = str((file.parent / root).absolute())
     return parse_recipe(data, str(file))
+
+
+def with_teacher(recipe: Recipe, teacher: str) -> Recipe:
+    """A recipe that explores with another policy: a model, or the policy of another recipe.
+
+    Raises:
+        RecipeError: The other recipe is not one.
+    """
+    if not teacher.endswith(".toml"):
+        return with_student(recipe, teacher)
+    other = load_recipe(teacher)
+    policy = other.policy
+    places = {
+        name: str(other.path(value))
+        for name, value in (("model", policy.model), ("adapter", policy.adapter))
+        if value is not None and other.path(value).exists()
+    }
+    return recipe.model_copy(update={"policy": policy.model_copy(update=places)})
+
+
+def with_student(recipe: Recipe, model: str) -> Recipe:
+    """A recipe whose policy is another model, loaded on this machine as the recipe's would be."""
+    same = recipe.policy.model_dump(exclude={"kind", "server", "serve", "model", "adapter"})
+    folder = os.path.abspath(model) if Path(model).is_dir() else model
+    return recipe.model_copy(update={"policy": PolicySettings(model=folder, **same)})
 
 
 def parse_recipe(data: Mapping[str, Any], source: str) -> Recipe:

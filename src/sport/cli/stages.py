@@ -43,9 +43,25 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    recipe: RecipeArgument, override: Overrides = None, out: Out = None, tracker: Tracker = None
+    recipe: RecipeArgument,
+    override: Overrides = None,
+    out: Out = None,
+    tracker: Tracker = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Prints what servers will be asked, and asks nothing.")
+    ] = False,
+    tokens_per_second: Annotated[
+        float, typer.Option(min=1, help="What servers write, for the hours of --dry-run.")
+    ] = 1000.0,
 ) -> None:
     """Runs a recipe to its end: explores, tunes, evaluates, reports. Resumes what was begun."""
+    if dry_run:
+        with guarded():
+            from sport.cli import dry_run as estimate
+            from sport.config import load_recipe
+
+            estimate.dry_run(load_recipe(recipe, override or []), tokens_per_second)
+        return
     with opened(recipe, override, out, tracker) as pipeline:
         from sport.controls import run_controls
         from sport.loop import improve
@@ -67,10 +83,20 @@ def synth(
 
 
 def explore(
-    recipe: RecipeArgument, override: Overrides = None, out: Out = None, round: Round = 1
+    recipe: RecipeArgument,
+    override: Overrides = None,
+    out: Out = None,
+    round: Round = 1,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEACHER",
+            help="Another policy that explores: a model, or a recipe whose [policy] is meant.",
+        ),
+    ] = None,
 ) -> None:
     """Explores the tasks of a round with the policy of the round before."""
-    with opened(recipe, override, out) as pipeline:
+    with opened(recipe, override, out, teacher=policy) as pipeline:
         before = pipeline.run.adapter(round - 1)
         pipeline.explore(pipeline.synthesise(round), before, round)
 
@@ -88,13 +114,20 @@ def tune(
 
 
 def sft(
-    recipe: RecipeArgument, override: Overrides = None, out: Out = None, tracker: Tracker = None
+    recipe: RecipeArgument,
+    override: Overrides = None,
+    out: Out = None,
+    tracker: Tracker = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="STUDENT", help="Tunes this model, not the recipe's.")
+    ] = None,
 ) -> None:
-    """Tunes, as a control, by imitating the chosen actions of round 1."""
-    with opened(recipe, override, out, tracker) as pipeline:
-        from sport.controls import run_control
+    """Tunes by imitating the chosen actions of round 1: the start of a loop, or a control."""
+    with opened(recipe, override, out, tracker, student=model) as pipeline:
+        from sport.controls import imitate
 
-        run_control(pipeline, "sft", evaluate=False)
+        adapter = imitate(pipeline, model)
+        pipeline.progress.say(f'adapter: {adapter}\nstart from it with [policy] adapter = "…"')
 
 
 def evaluate(
@@ -111,12 +144,26 @@ def evaluate(
 
 @contextmanager
 def opened(
-    recipe: str, overrides: list[str] | None, out: Path | None, tracker: str | None = None
+    recipe: str,
+    overrides: list[str] | None,
+    out: Path | None,
+    tracker: str | None = None,
+    teacher: str | None = None,
+    student: str | None = None,
 ) -> Iterator[Pipeline]:
-    """A recipe's run, opened for writing, with its log; failures end as one clear message."""
+    """A recipe's run, opened for writing, with its log; failures end as one clear message.
+
+    Args:
+        recipe: Its recipe.
+        overrides: Changes of that.
+        out: Its folder.
+        tracker: Name of a tracker of Accelerate.
+        teacher: A policy that takes the place of the recipe's: a model, or a recipe.
+        student: A model that takes the place of the recipe's.
+    """
     again = shlex.join(["sport", *sys.argv[1:]])
     with guarded(again):
-        from sport.config import load_recipe
+        from sport.config import load_recipe, with_student, with_teacher
         from sport.pipeline import Pipeline
         from sport.progress import Progress, logged
         from sport.store import Run
@@ -124,6 +171,10 @@ def opened(
         loaded = load_recipe(recipe, overrides or [])
         folder = out or Path("runs") / loaded.name
         with Run.create(folder, loaded) as run, logged(folder / "run.log"):
+            if teacher is not None:
+                run.recipe = with_teacher(loaded, teacher)
+            if student is not None:
+                run.recipe = with_student(loaded, student)
             with guarded(again, folder / "run.log"):
                 progress = Progress(stdout)
                 progress.say(f"run folder: {folder}")

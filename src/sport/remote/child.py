@@ -21,8 +21,7 @@ from sport.remote.faults import RemoteError
 from sport.remote.keys import HIDDEN
 
 _NO_SLEEP = (
-    "Start vLLM with --enable-sleep-mode and VLLM_SERVER_DEV_MODE=1, or set while_tuning = "
-    '"stop".'
+    'Start vLLM with --enable-sleep-mode and VLLM_SERVER_DEV_MODE=1, or set while_tuning = "stop".'
 )
 _SHOWN = 12
 _LOOK_S = 0.2

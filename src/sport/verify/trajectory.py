@@ -160,9 +160,7 @@ class LLMTrajectoryVerifier:
 
     async def _answer(self, chat: tuple[Message, ...], seed: int) -> str:
         try:
-            found = await self._client.choices(
-                to_wire(chat), 1, **self._options, seed=seed % 2**31
-            )
+            found = await self._client.choices(to_wire(chat), 1, **self._options, seed=seed % 2**31)
         except ContextFull as full:
             raise VerdictError(str(full)) from None
         if found.missing:
