@@ -312,8 +312,8 @@ class Recipe(Section):
     def _whole_trajectories(self) -> Self:
         if self.verifier.kind == "none" and self.sampling.n != 1:
             raise ValueError(
-                f"verifier.kind is none, so nobody chooses among {self.sampling.n} candidates: give "
-                "sampling.temperatures one value"
+                f"verifier.kind is none, so nobody chooses among {self.sampling.n} "
+                "candidates: give sampling.temperatures one value"
             )
         if self.keep.kind == "llm" and self.verifier.server is None:
             raise ValueError(
