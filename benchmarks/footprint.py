@@ -65,8 +65,8 @@ QWEN2_5_7B = Qwen2Config(
 
 def main() -> None:
     """Prints a row a model."""
-    print("recipe       | model       | weights, 1e9 | GiB: weights | adapter | activations | tuning"
-          " | a token's keys and values, KiB")  # fmt: skip
+    heads = ("recipe", "model", "weights, 1e9", "GiB: weights", "adapter", "activations", "tuning")
+    print(" | ".join((*heads, "a token's keys and values, KiB")))
     rows: list[tuple[str, str, Any]] = [
         ("paper.toml", "Qwen2-VL-7B", QWEN2_VL_7B),
         ("paper.toml", "Qwen2.5-7B", QWEN2_5_7B),

@@ -16,6 +16,8 @@ from sport.remote.faults import Fault, RemoteError
 from sport.remote.wire import read_reply
 
 _ASKED = 2
+_LOST = 2
+"""Lost connections that are forgiven: some servers close theirs, unannounced, after an answer 500."""
 _REFUSALS = (Fault, RemoteError, ContextFull)
 
 
@@ -162,4 +164,10 @@ async def _ask(
 ) -> Any:
     messages = [{"role": "user", "content": content}]
     options = {"max_tokens": 16, "temperature": 1.0, **(keys or {})}
+    for _ in range(_LOST):
+        try:
+            return await client.once(messages, n, **options)
+        except Fault as fault:
+            if fault.kind != "connection":
+                raise
     return await client.once(messages, n, **options)
