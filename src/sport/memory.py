@@ -54,7 +54,7 @@ def footprint(recipe: Recipe, config: Any) -> Footprint:
         config: The model's transformers config.
     """
     import torch
-    from accelerate import init_empty_weights
+    from accelerate.big_modeling import init_empty_weights
     from torch import nn
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 

@@ -17,7 +17,7 @@ from sport.remote.wire import read_reply
 
 _ASKED = 2
 _LOST = 2
-"""Lost connections that are forgiven: some servers close theirs, unannounced, after an answer 500."""
+"""Lost connections that are forgiven: some servers close theirs after an answer 500."""
 _REFUSALS = (Fault, RemoteError, ContextFull)
 
 
