@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -49,6 +50,9 @@ class FaultServer:
         refuses: Status and body with which every chat request is refused.
         lora: Whether it loads adapters.
         blind: Whether it refuses pictures.
+        breaks_on: Keys of a request that it answers with 500.
+        context: The context length that it tells, if any.
+        rank: The largest rank of the adapters that it loads.
         requests: All chat requests, parsed, with their headers under ``headers``.
         injected: How often each fault was injected.
     """
@@ -64,6 +68,9 @@ class FaultServer:
     lora: bool = False
     blind: bool = False
     usage: bool = True
+    breaks_on: Sequence[str] = ()
+    context: int | None = None
+    rank: int = 64
     max_lora: list[dict[str, str]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     injected: Counter[str] = field(default_factory=Counter)
@@ -89,6 +96,7 @@ class FaultServer:
             app.router.add_get("/v1/models", self._models)
             if self.lora:
                 app.router.add_post("/v1/load_lora_adapter", self._load)
+                app.router.add_post("/v1/unload_lora_adapter", self._unload)
             runner = web.AppRunner(app, shutdown_timeout=0.1)
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -104,11 +112,22 @@ class FaultServer:
 
     async def _models(self, request: web.Request) -> web.Response:
         names = ["base", *(m["lora_name"] for m in self.max_lora)]
-        return web.json_response({"data": [{"id": n, "object": "model"} for n in names]})
+        more = {} if self.context is None else {"max_model_len": self.context}
+        return web.json_response({"data": [{"id": n, "object": "model", **more} for n in names]})
 
     async def _load(self, request: web.Request) -> web.Response:
-        self.max_lora.append(await request.json())
+        body = await request.json()
+        rank = json.loads((Path(body["lora_path"]) / "adapter_config.json").read_text())["r"]
+        if rank > self.rank:
+            text = f"LoRA rank {rank} is greater than max_lora_rank {self.rank}."
+            return web.json_response({"message": text}, status=400)
+        self.max_lora.append(body)
         return web.Response(text="Success: LoRA adapter added")
+
+    async def _unload(self, request: web.Request) -> web.Response:
+        name = (await request.json())["lora_name"]
+        self.max_lora = [m for m in self.max_lora if m["lora_name"] != name]
+        return web.Response(text="Success: LoRA adapter removed")
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -118,6 +137,8 @@ class FaultServer:
             return web.Response(status=status, text=text)
         if self.blind and b"image_url" in await request.read():
             return web.Response(status=400, text="this model takes text only")
+        if any(key in body for key in self.breaks_on):
+            return web.Response(status=500, text="Internal Server Error")
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
         fault = self._random.choice(self.faults) if self._random.random() < self.rate else ""

@@ -24,10 +24,12 @@ from sport.verify.base import Verifier
 
 if TYPE_CHECKING:
     from sport.evals.base import Equipment
+    from sport.hosts import Hosts
     from sport.policy.chat import ChatPolicy
     from sport.policy.local import LocalPolicy
     from sport.sandbox.base import Sandbox
     from sport.tools.base import Tool
+    from sport.verify.trajectory import TrajectoryVerifier
 
 
 POCKET = Path(__file__).parent / "pocket" / "base"
@@ -79,8 +81,17 @@ def policy_name(recipe: Recipe, adapter: Path | None) -> str:
     return Path(recipe.policy.model).name + (f"+{adapter.name}" if adapter else "")
 
 
-def chat_policy(recipe: Recipe, adapter: Path | None, ledger: Ledger) -> ChatPolicy:
+def chat_policy(
+    recipe: Recipe, adapter: Path | None, ledger: Ledger, served: str | None = None
+) -> ChatPolicy:
     """The recipe's controller behind its server.
+
+    Args:
+        recipe: Names the server.
+        adapter: The policy's adapter.
+        ledger: Where costs are booked.
+        served: What the model is called in a server that the run started, with that adapter in it
+            unless it loads adapters.
 
     Raises:
         RecipeError: There is an adapter, and the server is not said to load any.
@@ -91,19 +102,22 @@ def chat_policy(recipe: Recipe, adapter: Path | None, ledger: Ledger) -> ChatPol
 
     server = recipe.policy.server
     assert server is not None, "the recipe was validated"
+    name = policy_name(recipe, adapter)
+    if served is not None and not server.load_adapters:
+        adapter = None
     if adapter is not None and not server.load_adapters:
         raise RecipeError(
             f"policy.server.load_adapters is false, so the tuned adapter {adapter} cannot reach "
             f"{server.url}. Set it to true where the server is a vLLM that loads adapters, or use "
             "rounds = 0, `sport synth` and `sport explore` with a server that cannot be tuned."
         )
-    client = ChatClient(server, recipe.policy.model, "policy", ledger)
+    client = ChatClient(server, served or recipe.policy.model, "policy", ledger)
     wire = None
     if recipe.agent == "toolcall":
         from sport.agents.native import native_wire
 
         wire = native_wire
-    return ChatPolicy(client, policy_name(recipe, adapter), adapter, wire)
+    return ChatPolicy(client, name, adapter, wire)
 
 
 def make_verifier(kind: str, golds: Mapping[str, Gold], accuracy: float = 1.0) -> Verifier:
@@ -154,6 +168,34 @@ def llm_verifier(recipe: Recipe, ledger: Ledger) -> Verifier:
     )
 
 
+def trajectory_verifier(recipe: Recipe, ledger: Ledger) -> TrajectoryVerifier:
+    """What keeps or drops whole trajectories.
+
+    Raises:
+        RecipeError: Its prompt is not one.
+        RemoteError: The server's key is not there.
+    """
+    from sport.remote.client import ChatClient
+    from sport.verify.trajectory import PROMPT, LLMTrajectoryVerifier, TrajectoryRules
+
+    settings, judge = recipe.keep, recipe.verifier
+    rules = TrajectoryRules(settings.max_failed_steps)
+    if settings.kind == "rules":
+        return rules
+    assert judge.server is not None and judge.server.model is not None, "the recipe was validated"
+    try:
+        return LLMTrajectoryVerifier(
+            ChatClient(judge.server, judge.server.model, "keep", ledger),
+            rules,
+            images=judge.images,
+            temperature=judge.temperature,
+            max_new_tokens=judge.max_new_tokens,
+            prompt=PROMPT if settings.prompt is None else recipe.path(settings.prompt),
+        )
+    except ValueError as error:
+        raise RecipeError(f"keep.prompt: {error}") from None
+
+
 @asynccontextmanager
 async def entered(*parts: object) -> AsyncIterator[None]:
     """Connects those parts that hold connections, and closes them at the end of the block."""
@@ -172,6 +214,7 @@ class Workbench:
         cache: Folder of the results of deterministic tools; ``None`` keeps them in memory.
         ledger: Where costs are booked; by default nowhere.
         equipment: What a benchmark brings; asked for when it is first needed.
+        hosts: Starts the servers that are children of the run; without it none is.
     """
 
     def __init__(
@@ -180,8 +223,10 @@ class Workbench:
         cache: Path | None = None,
         ledger: Ledger | None = None,
         equipment: Callable[[], Equipment | None] = lambda: None,
+        hosts: Hosts | None = None,
     ) -> None:
         """Nothing is loaded before it is used."""
+        self._hosts = hosts
         self._recipe = recipe
         self._agent: Agent = AGENTS[recipe.agent]
         self._get_equipment = equipment
@@ -219,19 +264,56 @@ class Workbench:
     def verifier(self, golds: Mapping[str, Gold]) -> Verifier:
         """The recipe's verifier; only an oracle sees the gold of the tasks."""
         if self._recipe.verifier.kind == "llm":
+            if self._hosts is not None:
+                self._hosts.verifier()
             return llm_verifier(self._recipe, self._ledger)
         return make_verifier(self._recipe.verifier.kind, golds)
+
+    def trajectory_verifier(self) -> TrajectoryVerifier:
+        """What keeps or drops whole trajectories."""
+        if self._recipe.keep.kind == "llm" and self._hosts is not None:
+            self._hosts.verifier()
+        return trajectory_verifier(self._recipe, self._ledger)
 
     def controller(self, adapter: Path | None) -> Policy:
         """The policy with an adapter, to sample from: a server's, or the one loaded here."""
         settings = self._recipe.policy
-        if settings.kind == "chat":
-            return chat_policy(self._recipe, adapter, self._ledger)
+        if settings.kind == "local":
+            return self.policy(adapter)
         if settings.kind == "script":
             from sport.policy.script import load_script
 
             return load_script(settings.model, self._recipe.root)
-        return GoldPolicy() if settings.kind == "gold" else self.policy(adapter)
+        if settings.kind == "gold":
+            return GoldPolicy()
+        served = None
+        if self._hosts is not None and settings.serve is not None:
+            self.forget()
+            served = self._hosts.policy(model_path(self._recipe), adapter)
+        return chat_policy(self._recipe, adapter, self._ledger, served)
+
+    def forget(self) -> None:
+        """Frees the memory of the policy that is loaded here."""
+        if self._policy is None:
+            return
+        import gc
+
+        import torch
+
+        self._policy = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def make_room(self) -> None:
+        """Has the run's own servers free their GPU, before something is tuned here."""
+        if self._hosts is not None:
+            self._hosts.free()
+
+    def close(self) -> None:
+        """Ends the servers that were started."""
+        if self._hosts is not None:
+            self._hosts.close()
 
     def policy(self, adapter: Path | None) -> LocalPolicy:
         """The policy with an adapter, loaded here, to tune; the last one asked for is kept."""

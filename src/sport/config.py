@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sport.agents.base import AgentName
 from sport.evals.config import BenchmarkSettings
 from sport.policy.base import SamplingPlan
-from sport.remote.config import BudgetSettings, ServerSettings
+from sport.remote.config import BudgetSettings, ServerSettings, ServeSettings
 from sport.sandbox.base import Limits
 from sport.tune.config import PairConfig, SFTConfig, StepDPOConfig
 
@@ -49,6 +50,19 @@ class Synthesis(Section):
     """Fresh tasks that every round explores."""
 
 
+def _check_serve(section: str, serve: ServeSettings | None, server: ServerSettings | None) -> None:
+    """A child needs an address, on this machine, and a way to its tuned adapters."""
+    if serve is None:
+        return
+    if server is None:
+        raise ValueError(f"{section}.serve needs a section [{section}.server] with its url")
+    if urlsplit(server.url).hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise ValueError(
+            f"{section}.serve starts a server on this machine, and {section}.server.url is "
+            f"{server.url}: give http://127.0.0.1:…"
+        )
+
+
 class PolicySettings(Section):
     """The controller that is to become better."""
 
@@ -61,6 +75,8 @@ class PolicySettings(Section):
     a `script`."""
     server: ServerSettings | None = None
     """The server of `chat`."""
+    serve: ServeSettings | None = None
+    """How the run starts that server itself, as its child."""
     adapter: str | None = None
     """Folder of a PEFT adapter to start from."""
     prompt: str = "compact"
@@ -86,6 +102,7 @@ class PolicySettings(Section):
             raise ValueError(
                 'policy: kind = "chat" and a section [policy.server] with a url go together'
             )
+        _check_serve("policy", self.serve, self.server)
         return self
 
 
@@ -150,11 +167,13 @@ class SandboxSettings(Section):
 class VerifierSettings(Section):
     """Who names the best candidate of a step."""
 
-    kind: Literal["rubric", "llm", "random", "oracle"] = "rubric"
+    kind: Literal["rubric", "llm", "random", "oracle", "none"] = "rubric"
     """`rubric`: rules, offline; `llm`: a language model behind a server; `random` and `oracle` are
-    controls."""
+    controls; `none`: one candidate a step, for trajectories that are kept or dropped as a whole."""
     server: ServerSettings | None = None
-    """The server of `llm`, with the `model` that judges."""
+    """The server of `llm`, with the `model` that judges; `[keep]` may ask it, too."""
+    serve: ServeSettings | None = None
+    """How the run starts that server itself, as its child."""
     mode: Literal["best", "ranking", "scores"] = "best"
     """What `llm` is asked for: the best candidate, a ranking, or scores from 0 to 10."""
     votes: int = Field(1, ge=1, le=15)
@@ -171,14 +190,31 @@ class VerifierSettings(Section):
 
     @model_validator(mode="after")
     def _server_where_it_is_asked(self) -> Self:
-        if (self.kind == "llm") != (self.server is not None):
+        if self.kind == "llm" and self.server is None:
             raise ValueError(
-                'verifier: kind = "llm" and a section [verifier.server] with url and model '
-                "go together"
+                'verifier: kind = "llm" needs a section [verifier.server] with url and model'
             )
+        if self.kind not in ("llm", "none") and self.server is not None:
+            raise ValueError(
+                f'verifier: kind = "{self.kind}" asks no server: leave [verifier.server] out, or '
+                'set kind = "llm"'
+            )
+        _check_serve("verifier", self.serve, self.server)
         if self.server is not None and self.server.model is None:
             raise ValueError("verifier.server: `model` is missing: name the model that judges")
         return self
+
+
+class Keep(Section):
+    """Which trajectories are tuned on, judged as a whole (the T3 stage)."""
+
+    kind: Literal["all", "rules", "llm"] = "all"
+    """`all`; `rules`: those that answered, by what a tool showed; `llm`: those of these that the
+    language model of `[verifier.server]` finds right from the query to the answer."""
+    max_failed_steps: int = Field(1, ge=0)
+    """Steps of a kept trajectory whose code failed, at most."""
+    prompt: str | None = None
+    """Path of a `.md` file with a prompt of your own for `llm`."""
 
 
 class DPOStage(StepDPOConfig):
@@ -261,6 +297,8 @@ class Recipe(Section):
     """Bounds on model-written code."""
     verifier: VerifierSettings = VerifierSettings()
     """Who names the best candidate."""
+    keep: Keep = Keep()
+    """Which trajectories are tuned on."""
     pairs: PairConfig = PairConfig()
     """Which candidates become preference pairs."""
     tune: tuple[TuneStage, ...] = Field((DPOStage(),), min_length=1)
@@ -293,6 +331,19 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _whole_trajectories(self) -> Self:
+        if self.verifier.kind == "none" and self.sampling.n != 1:
+            raise ValueError(
+                f"verifier.kind is none, so nobody chooses among {self.sampling.n} "
+                "candidates: give sampling.temperatures one value"
+            )
+        if self.keep.kind == "llm" and self.verifier.server is None:
+            raise ValueError(
+                'keep: kind = "llm" needs a section [verifier.server] with url and model'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _money_needs_prices(self) -> Self:
         for server in self.servers().values():
             if self.budget.money is not None and server.price is None:
@@ -319,7 +370,16 @@ class Recipe(Section):
 RUN_RECIPE = "config.toml"
 """The recipe in a run's folder, every default written out."""
 
-_PATHS = frozenset({"tasks", "benchmark.data", "policy.model", "policy.adapter", "verifier.prompt"})
+_PATHS = frozenset(
+    {
+        "tasks",
+        "benchmark.data",
+        "policy.model",
+        "policy.adapter",
+        "verifier.prompt",
+        "keep.prompt",
+    }
+)
 
 
 def find_recipe(recipe: str) -> Path:
@@ -384,6 +444,31 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str,
     for override in overrides:
         _override(data, override)
     return data
+
+
+def with_teacher(recipe: Recipe, teacher: str) -> Recipe:
+    """A recipe that explores with another policy: a model, or the policy of another recipe.
+
+    Raises:
+        RecipeError: The other recipe is not one.
+    """
+    if not teacher.endswith(".toml"):
+        return with_student(recipe, teacher)
+    other = load_recipe(teacher)
+    policy = other.policy
+    places = {
+        name: str(other.path(value))
+        for name, value in (("model", policy.model), ("adapter", policy.adapter))
+        if value is not None and other.path(value).exists()
+    }
+    return recipe.model_copy(update={"policy": policy.model_copy(update=places)})
+
+
+def with_student(recipe: Recipe, model: str) -> Recipe:
+    """A recipe whose policy is another model, loaded on this machine as the recipe's would be."""
+    same = recipe.policy.model_dump(exclude={"kind", "server", "serve", "model", "adapter"})
+    folder = os.path.abspath(model) if Path(model).is_dir() else model
+    return recipe.model_copy(update={"policy": PolicySettings(model=folder, **same)})
 
 
 def parse_recipe(data: Mapping[str, Any], source: str) -> Recipe:

@@ -9,11 +9,14 @@ what verdicts would give that are right 80 times in 100.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from sport.assemble import golds, make_verifier
 from sport.config import Control
 from sport.pipeline import Pipeline
+from sport.tuning import imitation
 from sport.types import Task, Trajectory, derive_seed
 from sport.verify.relabel import relabel, shuffle
 
@@ -41,6 +44,19 @@ def run_control(pipeline: Pipeline, control: Control, evaluate: bool = True) -> 
     )
     if evaluate:
         pipeline.evaluate(adapter, ROUND, control)
+
+
+def imitate(pipeline: Pipeline, student: str | None = None) -> Path | None:
+    """Supervised tuning alone on the chosen actions of round 1; returns the adapter.
+
+    Args:
+        pipeline: Of the run.
+        student: The model that is tuned, where it is not the recipe's: it gets a folder of its own.
+    """
+    own = re.sub(r"[^\w.-]+", "-", Path(student).name) if student else ""
+    name = f"sft-{own}" if own else "sft"
+    stages = [imitation(pipeline.run.recipe.tune)]
+    return pipeline.tune(pipeline.explored(ROUND), pipeline.start(), ROUND, name, stages)
 
 
 def _relabelled(

@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Self
 
 from sport.assemble import Workbench, entered, golds, greedy
 from sport.config import Control, TuneStage
 from sport.evals.base import Equipment
 from sport.evals.contamination import check_run, check_tasks
+from sport.hosts import Hosts
 from sport.jsonl import StoreError
 from sport.measure import Measurement, measure
+from sport.policy.base import SamplingPlan
 from sport.progress import Activity, Progress
 from sport.remote.ledger import Ledger
 from sport.sources import Source, open_source
@@ -21,7 +24,6 @@ from sport.store import Run
 from sport.tally import Tally
 from sport.tuning import Tuning, imitation
 from sport.types import Task, Trajectory
-from sport.verify.base import Verifier
 
 
 class Pipeline:
@@ -44,10 +46,19 @@ class Pipeline:
         self.progress = progress
         self._tracker = tracker
         self._ledger = Ledger(run.path / "usage.jsonl", run.recipe.budget)
+        self._hosts = Hosts(run.recipe, run.path, progress.activity)
         self._bench = Workbench(
-            run.recipe, run.path / "cache", self._ledger, lambda: self._equipment
+            run.recipe, run.path / "cache", self._ledger, lambda: self._equipment, self._hosts
         )
         self._bench.check()
+
+    def __enter__(self) -> Self:
+        """Enters a block at whose end the servers that were started end."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ends the servers that were started."""
+        self._bench.close()
 
     @cached_property
     def source(self) -> Source:
@@ -78,10 +89,9 @@ class Pipeline:
 
     def explore(self, tasks: Sequence[Task], adapter: Path | None, round: int) -> list[Trajectory]:
         """Step sampling and verification on the tasks."""
-        verifier = self._bench.verifier(golds(tasks))
         file = self.run.path / "trajectories.jsonl"
         name = f"round {round}: exploring"
-        self._solve("explore", name, file, tasks, adapter, round, verifier)
+        self._solve("explore", name, file, tasks, adapter, round, self.run.recipe.sampling.plan)
         return list(self.run.trajectories(round))
 
     def explored(self, round: int) -> list[Trajectory]:
@@ -129,8 +139,18 @@ class Pipeline:
             dev_score=partial(self._dev_score, dev) if dev else None,
             tracker=self._tracker,
         )
+        if recipe.keep.kind != "all":
+            kept = self._kept(trajectories, round) if workers.is_main else None
+            trajectories = workers.from_main(kept)
+        self._bench.make_room()
         with self._ledger.at("tune", round):
             return tuning.start(trajectories, adapter)
+
+    def _kept(self, trajectories: Sequence[Trajectory], round: int) -> Sequence[Trajectory]:
+        """The trajectories that are tuned on; which those are is decided once."""
+        from sport.keeping import keep
+
+        return keep(self.run, self._bench, self._ledger, self.progress, trajectories, round)
 
     def evaluate(self, adapter: Path | None, round: int, control: Control | None = None) -> None:
         """Measures a policy on the splits of the source; a control on the one that counts."""
@@ -214,9 +234,10 @@ class Pipeline:
         if any(what.is_of(row) for row in self.run.metrics()):
             return
         tasks = self._split(what.split)
-        verifier = self._bench.verifier(golds(tasks)) if what.samples > 1 else None
+        recipe = self.run.recipe
+        plan = recipe.sampling.plan if what.samples > 1 else greedy(recipe)
         seconds = self._solve(
-            "evaluate", name, what.file(self.run), tasks, adapter, what.round, verifier
+            "evaluate", name, what.file(self.run), tasks, adapter, what.round, plan
         )
         row = measure(self.run, self.source, what, seconds)
         self.run.add_metrics(row)
@@ -271,25 +292,35 @@ class Pipeline:
         tasks: Sequence[Task],
         adapter: Path | None,
         round: int,
-        verifier: Verifier | None,
+        plan: SamplingPlan,
     ) -> float:
-        """Solves the tasks that a file of trajectories still lacks; returns the seconds taken."""
+        """Solves the tasks that a file of trajectories still lacks; returns the seconds taken.
+
+        Several candidates a step, and those of exploring, are judged by the recipe's verifier.
+        """
         recipe = self.run.recipe
-        settings = recipe.explore if verifier else recipe.evaluation
+        judged = stage == "explore" or plan.n > 1
+        settings = recipe.explore if judged else recipe.evaluation
         group = None if recipe.policy.kind == "chat" else settings.group
         owed = self.run.owed(file, tasks, round, group)
         seconds = 0.0
         known = {task.id: task for task in owed}
         if owed:
+            with self._ledger.at(stage, round):
+                self._ledger.check()
+            policy = self._bench.controller(adapter)
+            verifier = None
+            if judged and recipe.verifier.kind != "none":
+                verifier = self._bench.verifier(golds(tasks))
             with (
                 self.progress.activity(name, len(tasks), len(tasks) - len(owed)) as activity,
                 self._ledger.at(stage, round),
             ):
                 solving = self._bench.solve(
                     owed,
-                    self._bench.controller(adapter),
+                    policy,
                     verifier,
-                    plan=recipe.sampling.plan if verifier else greedy(recipe),
+                    plan=plan,
                     round=round,
                     group=group,
                     commit=partial(self._commit, file, activity.tally, known),

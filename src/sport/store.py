@@ -7,6 +7,7 @@
     trajectories.jsonl     what exploring gave, all rounds, one whole trajectory a line
     evaluation/<split>.jsonl            the tasks of a split
     rounds/<k>/tasks.jsonl              which tasks round k explores, in order
+    rounds/<k>/kept.jsonl               which trajectories are tuned on, and why the others not
     rounds/<k>/pairs.jsonl              the preference pairs of round k
     rounds/<k>/pairs-report.json        their fates, lengths and overlap
     rounds/<k>/tuning.jsonl             curves of its tuning
@@ -17,6 +18,7 @@
     metrics.jsonl          one evaluation a line
     usage.jsonl            what servers were asked and what it cost, by stage, round and model
     report.html  run.log   what can be looked at; all that was said
+    server-<section>.log   what a server said that the run started
     state.json             what the run's process is doing, for those who watch
 
 There is one writer at a time, and any number of readers. Lines are on the disk before the next
@@ -54,7 +56,7 @@ from sport.types import PreferencePair, Record, Task, Trajectory
 R = TypeVar("R", Task, PreferencePair)
 
 RESUMABLE = re.compile(
-    r"rounds|budget(\..*)?|(policy|verifier)\.server\.(?!model$|load_adapters$).*"
+    r"rounds|budget(\..*)?|(policy|verifier)\.(serve(\..*)?|server\.(?!model$|load_adapters$).*)"
 )
 """What may differ where a run goes on: a finished run goes on with more rounds, a stopped one with
 a larger budget or another way to its server."""
@@ -285,6 +287,10 @@ class Run:
     def evaluation_file(self, round: int, split: str, control: str | None = None) -> Path:
         """File of an evaluation's trajectories."""
         return self.round_folder(round) / f"eval-{split}{_suffix(control)}.jsonl"
+
+    def kept_file(self, round: int) -> Path:
+        """File that says which trajectories of a round are tuned on."""
+        return self.round_folder(round) / "kept.jsonl"
 
     # Writing.
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
-from collections.abc import Mapping, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +12,9 @@ import typer
 from sport.cli.guard import guarded, stdout
 
 if TYPE_CHECKING:
-    from sport.store import Run
     from sport.types import Candidate, Step
-    from sport.verify.agreement import Agreement, Ballot, Choice
-
-Choices = Mapping[str, "Choice"]
+    from sport.verify.agreement import Agreement, Ballot
+    from sport.verify.session import AgreeSession
 
 
 def register(app: typer.Typer) -> None:
@@ -40,49 +36,32 @@ def agree(
     """Shows steps blind, records your choices, and prints how you and verifiers agree."""
     with guarded(f"sport agree {run}"):
         from sport.store import Run
-        from sport.verify.agreement import draw
+        from sport.verify.session import AgreeSession, judged_by
 
         opened = Run.open(run)
-        ballots = draw(opened.trajectories(), steps, seed)
-        if not ballots:
-            raise typer.BadParameter(f"{run} has no step with two different candidates")
-        raters: dict[str, Choices] = {}
+        person = name or getpass.getuser() if ask else None
+        session = AgreeSession(opened, person, steps, seed)
         if ask:
-            person = _person(name)
-            raters[person] = _asked(opened.path, person, ballots)
-        raters["the run's verifier"] = {b.key: b.step.verdict.best for b in ballots}
-        for other in judge or []:
-            raters[other] = _judged(opened, other, ballots, seed)
-        _print(ballots, raters, seed)
+            _ask(session)
+        others = {j: judged_by(opened, j, session.ballots, seed) for j in judge or []}
+        _print(session.summary(others))
 
 
-def _person(name: str) -> str:
-    from sport.verify.choices import check_person
-
-    try:
-        return check_person(name or getpass.getuser())
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _asked(run: Path, person: str, ballots: Sequence[Ballot]) -> dict[str, Choice]:
-    """A person's choices: those recorded before, and those given now."""
-    from sport.verify.choices import ChoiceFile
-
-    file = ChoiceFile(run, person)
-    known = file.read()
-    owed = [b for b in ballots if b.key not in known]
-    for place, ballot in enumerate(owed, 1):
-        _show(ballot, f"{place} of {len(owed)}")
+def _ask(session: AgreeSession) -> None:
+    """Asks for what is owed, until there is no more or the person stops."""
+    count = len(session.owed)
+    for place in range(1, count + 1):
+        ballot = session.next()
+        if ballot is None:
+            return
+        _show(ballot, f"{place} of {count}")
         answer = _answer(len(ballot.order))
         if answer == "q":
-            break
+            return
         if answer == "s":
-            continue
-        choice = None if answer == "0" else ballot.order[int(answer) - 1]
-        file.add(ballot, choice)
-        known[ballot.key] = choice
-    return known
+            session.skip(ballot.key)
+        else:
+            session.record(ballot.key, None if answer == "0" else ballot.order[int(answer) - 1])
 
 
 def _answer(n: int) -> str:
@@ -127,36 +106,15 @@ def _say(text: str) -> None:
     stdout.print(shown(text), markup=False, soft_wrap=True)
 
 
-def _judged(run: Run, name: str, ballots: Sequence[Ballot], seed: int) -> Choices:
-    """The choices of another verifier, made now."""
-    from sport.assemble import Workbench, entered, golds, make_verifier
-    from sport.config import load_recipe
-    from sport.verify.agreement import judged
-
-    known = golds(run.tasks())
-    if name in ("rubric", "random", "oracle"):
-        verifier = make_verifier(name, known)
-    else:
-        verifier = Workbench(load_recipe(name)).verifier(known)
-
-    async def main() -> dict[str, Choice]:
-        async with entered(verifier):
-            return await judged(ballots, verifier, seed)
-
-    return asyncio.run(main())
-
-
-def _print(ballots: Sequence[Ballot], raters: Mapping[str, Choices], seed: int) -> None:
+def _print(found: Sequence[Agreement]) -> None:
     from sport.evals.table import percent
-    from sport.verify.agreement import compare
 
     stdout.print("\nAgreement, with 95 % intervals:")
-    for first, second in combinations(raters.items(), 2):
-        found = compare(ballots, first, second, seed)
+    for pair in found:
         _say(
-            f"{found.first} and {found.second}: the same in "
-            f"{percent(found.share, found.interval)} % of {found.both} steps; "
-            f"Cohen's kappa {_kappa(found)}; {found.abstained} more where one named none"
+            f"{pair.first} and {pair.second}: the same in "
+            f"{percent(pair.share, pair.interval)} % of {pair.both} steps; "
+            f"Cohen's kappa {_kappa(pair)}; {pair.abstained} more where one named none"
         )
 
 

@@ -6,14 +6,22 @@ import asyncio
 import os
 import platform
 import shutil
+import tempfile
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from sport.cli.guard import guarded, stdout
+
+if TYPE_CHECKING:
+    from sport.config import Recipe
+    from sport.hosts import Hosts
+    from sport.remote.client import ChatClient
+    from sport.remote.probe import Finding, Needs
 
 PACKAGES = ("torch", "transformers", "peft", "rapidocr", "opencv-python-headless")
 
@@ -31,7 +39,7 @@ def doctor(
     """Checks what runs need: libraries, sandbox, embedded model, disk, and a recipe's servers."""
     with guarded():
         good = [*map(_package, PACKAGES), _model(), _sandbox()]
-        good += _servers(recipe) if recipe is not None else []
+        good += _recipe(recipe) if recipe is not None else []
         _say(True, f"Python {platform.python_version()}, {os.cpu_count()} cores")
         _say(True, f"{shutil.disk_usage(Path.cwd()).free / 2**30:.0f} GiB free in {Path.cwd()}")
     if not all(good):
@@ -63,24 +71,75 @@ def _sandbox() -> bool:
     return _say(good, f"sandbox: tier {report.tier}{'' if good else ': runs will refuse to start'}")
 
 
-def _servers(name: str) -> list[bool]:
-    """Asks every server of a recipe for a few tokens."""
+def _recipe(name: str) -> list[bool]:
+    """Checks what a recipe needs: of this machine first, then of its servers."""
+    from sport.checks import check_machine
     from sport.config import load_recipe
+    from sport.hosts import Hosts
+
+    recipe = load_recipe(name)
+    good = [_say(f.good, f.text) for f in check_machine(recipe, Path("runs").absolute())]
+    with tempfile.TemporaryDirectory(prefix="sport-doctor-") as folder:
+        hosts = Hosts(recipe, Path(folder), lambda text: stdout.status(escape(text)))
+        try:
+            return good + [_say(f.good, f.text) for f in _servers(recipe, hosts)]
+        finally:
+            hosts.close()
+
+
+def _servers(recipe: Recipe, hosts: Hosts) -> Iterator[Finding]:
+    """Asks every server of a recipe for a few tokens; those that runs start are started."""
+    from sport.assemble import model_path
     from sport.remote.client import ChatClient
     from sport.remote.faults import RemoteError
     from sport.remote.probe import Finding, probe
 
-    recipe = load_recipe(name)
-    images = {"policy": True, "verifier": recipe.verifier.images}
-    good = []
     for section, server in recipe.servers().items():
+        place = f"{section} at {server.url}: "
         try:
-            client = ChatClient(server, recipe.policy.model, section)
-            found = asyncio.run(probe(client, images[section]))
+            if section == "policy":
+                served = hosts.policy(model_path(recipe), None)
+            else:
+                served = None
+                hosts.verifier()
+            client = ChatClient(server, served or recipe.policy.model, section)
+            found = asyncio.run(probe(client, _needs(recipe, section)))
+            if found[0].good and section == "policy" and server.load_adapters and recipe.rounds:
+                found.append(_rank(recipe, client))
         except RemoteError as error:
             found = [Finding(False, str(error))]
-        good += [_say(f.good, f"{section} at {server.url}: {f.text}") for f in found]
-    return good
+        yield from (Finding(f.good, place + f.text) for f in found)
+
+
+def _needs(recipe: Recipe, section: str) -> Needs:
+    """What runs ask of a section's server."""
+    from sport.checks import longest_prompt
+    from sport.remote.probe import Needs
+    from sport.types import END_OF_ACTION
+    from sport.verify.prompt import schema
+
+    if section == "verifier":
+        keys: dict[str, Any] = {"seed": 1, "response_format": schema(recipe.verifier.mode, 2)}
+    else:
+        keys = {"top_p": recipe.sampling.top_p, "stop": [END_OF_ACTION], "seed": 1}
+    sent = {k: v for k, v in keys.items() if k not in recipe.servers()[section].omit}
+    if section == "verifier":
+        return Needs(recipe.verifier.images, sent)
+    return Needs(True, sent, longest_prompt(recipe))
+
+
+def _rank(recipe: Recipe, client: ChatClient) -> Finding:
+    """Whether the server loads what tuning makes."""
+    from sport.checks import model_config
+    from sport.remote.probe import Finding
+    from sport.remote.rank import probe_rank
+
+    try:
+        config = model_config(recipe)
+    except (OSError, ValueError):
+        return Finding(False, "adapters cannot be tried without the model's config")
+    rank = max(stage.lora.r for stage in recipe.tune)
+    return asyncio.run(probe_rank(client, config, rank))
 
 
 def _mend(text: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,9 +56,22 @@ def run(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say nothing; the log says it all.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Prints what servers will be asked, and asks nothing.")
+    ] = False,
+    tokens_per_second: Annotated[
+        float, typer.Option(min=1, help="What servers write, for the hours of --dry-run.")
+    ] = 1000.0,
 ) -> None:
     """Runs a recipe to its end: explores, tunes, evaluates, reports. Resumes what was begun."""
-    with opened(recipe, override, out, tracker, quiet) as pipeline:
+    if dry_run:
+        with guarded():
+            from sport.cli import dry_run as estimate
+            from sport.config import load_recipe
+
+            estimate.dry_run(load_recipe(recipe, override or []), tokens_per_second)
+        return
+    with opened(recipe, override, out, tracker, quiet=quiet) as pipeline:
         from sport.controls import run_controls
         from sport.loop import improve
 
@@ -79,10 +92,20 @@ def synth(
 
 
 def explore(
-    recipe: RecipeArgument, override: Overrides = None, out: Out = None, round: Round = 1
+    recipe: RecipeArgument,
+    override: Overrides = None,
+    out: Out = None,
+    round: Round = 1,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEACHER",
+            help="Another policy that explores: a model, or a recipe whose [policy] is meant.",
+        ),
+    ] = None,
 ) -> None:
     """Explores the tasks of a round with the policy of the round before."""
-    with opened(recipe, override, out) as pipeline:
+    with opened(recipe, override, out, teacher=policy) as pipeline:
         before = pipeline.run.adapter(round - 1)
         pipeline.explore(pipeline.synthesise(round), before, round)
 
@@ -100,13 +123,20 @@ def tune(
 
 
 def sft(
-    recipe: RecipeArgument, override: Overrides = None, out: Out = None, tracker: Tracker = None
+    recipe: RecipeArgument,
+    override: Overrides = None,
+    out: Out = None,
+    tracker: Tracker = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="STUDENT", help="Tunes this model, not the recipe's.")
+    ] = None,
 ) -> None:
-    """Tunes, as a control, by imitating the chosen actions of round 1."""
-    with opened(recipe, override, out, tracker, several=True) as pipeline:
-        from sport.controls import run_control
+    """Tunes by imitating the chosen actions of round 1: the start of a loop, or a control."""
+    with opened(recipe, override, out, tracker, several=True, student=model) as pipeline:
+        from sport.controls import imitate
 
-        run_control(pipeline, "sft", evaluate=False)
+        adapter = imitate(pipeline, model)
+        pipeline.progress.say(f'adapter: {adapter}\nstart from it with [policy] adapter = "…"')
 
 
 @contextmanager
@@ -117,6 +147,8 @@ def opened(
     tracker: str | None = None,
     several: bool = False,
     quiet: bool = False,
+    teacher: str | None = None,
+    student: str | None = None,
 ) -> Iterator[Pipeline]:
     """A recipe's run, opened for writing, with its log; failures end as one clear message.
 
@@ -128,10 +160,16 @@ def opened(
         several: Whether several processes can share the work. The first one writes; the others
             read, and say nothing but errors.
         quiet: Whether nothing but errors is said; the log is kept all the same.
+        teacher: A policy that takes the place of the recipe's: a model, or a recipe.
+        student: A model that takes the place of the recipe's.
     """
     with guarded(shlex.join(["sport", *sys.argv[1:]])):
         from sport import launch
-        from sport.config import is_run, load_recipe
+        from sport.config import is_run, load_recipe, with_student, with_teacher
+
+        def changed(recipe: Recipe) -> Recipe:
+            recipe = with_teacher(recipe, teacher) if teacher is not None else recipe
+            return with_student(recipe, student) if student is not None else recipe
 
         launch.assert_whole_models()
         if launch.count() > 1 and not several:
@@ -141,17 +179,28 @@ def opened(
             )
         loaded = load_recipe(recipe, overrides or [])
         folder = out or (Path(recipe) if is_run(Path(recipe)) else Path("runs") / loaded.name)
-        with opened_recipe(loaded, folder, tracker, quiet) as pipeline:
+        with opened_recipe(loaded, folder, tracker, quiet, changed) as pipeline:
             yield pipeline
 
 
 @contextmanager
 def opened_recipe(
-    recipe: Recipe, folder: Path, tracker: str | None = None, quiet: bool = False
+    recipe: Recipe,
+    folder: Path,
+    tracker: str | None = None,
+    quiet: bool = False,
+    changed: Callable[[Recipe], Recipe] = lambda recipe: recipe,
 ) -> Iterator[Pipeline]:
     """A run of a recipe, opened for writing, with its log; failures end as one clear message.
 
     Of several processes the first one writes; the others read, and say nothing but errors.
+
+    Args:
+        recipe: The recipe, which is written into the folder.
+        folder: The run's folder.
+        tracker: Name of a tracker of Accelerate.
+        quiet: Whether nothing but errors is said; the log is kept all the same.
+        changed: What becomes of the recipe for this command alone.
     """
     again = shlex.join(["sport", *sys.argv[1:]])
     with guarded(again):
@@ -161,11 +210,15 @@ def opened_recipe(
         from sport.store import Run
 
         if not launch.is_main():
-            yield Pipeline(Run.join(folder, recipe), Progress(Console(quiet=True)))
+            joined = Run.join(folder, recipe)
+            joined.recipe = changed(recipe)
+            yield Pipeline(joined, Progress(Console(quiet=True)))
             return
         with Run.create(folder, recipe) as run, logged(folder / "run.log"):
+            run.recipe = changed(recipe)
             with guarded(again, folder / "run.log"):
                 progress = Progress(Console(quiet=True) if quiet else stdout)
                 progress.say(f"run folder: {folder}")
                 with progress.recorded(run.path, again):
-                    yield Pipeline(run, progress, tracker)
+                    with Pipeline(run, progress, tracker) as pipeline:
+                        yield pipeline

@@ -49,17 +49,18 @@ class InternImageProcessor(InternVLProcessor):
         self.multimodal_pattern = re.compile(f"(?P<image>{self.image_token})|(?P<video><video>)")
 
 
-_IMAGE_ONLY: dict[str, type[ProcessorMixin]] = {
+IMAGE_ONLY: dict[str, type[ProcessorMixin]] = {
     "qwen2_vl": QwenImageProcessor,
     "qwen2_5_vl": QwenImageProcessor,
     "qwen3_vl": QwenImageProcessor,
     "internvl": InternImageProcessor,
 }
+"""By the model's type: what stands in for a processor that needs torchvision."""
 
 
 def load_processor(path: str | Path, config: Any) -> Any:
     """The processor of a vision-language model; its image-only form where torchvision is absent."""
-    kind = _IMAGE_ONLY.get(config.model_type)
+    kind = IMAGE_ONLY.get(config.model_type)
     if kind is None or is_torchvision_available():
         return AutoProcessor.from_pretrained(path)
     tokenizer: Any = AutoTokenizer.from_pretrained(path)

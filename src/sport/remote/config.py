@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Self
+import re
+from typing import Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from sport.tune.config import Settings
+
+SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.I)
+"""Names of environment variables that hold what nobody else may see."""
 
 
 class Price(Settings):
@@ -67,6 +71,42 @@ class ServerSettings(Settings):
                     f"extra.{name}: a recipe holds no keys; name a variable in key_env"
                 )
         return self
+
+
+class ServeSettings(Settings):
+    """A server that the run starts, waits for, and ends with itself."""
+
+    command: tuple[str, ...] = Field(min_length=1)
+    """Program and arguments. `{port}` becomes the port of the server's url, and `{model}` the
+    folder or hub name of what is served: the model, or it with the tuned adapter merged where the
+    server does not load adapters."""
+    health: str = "/health"
+    """Path, from the server's root, that answers 200 once it is ready."""
+    start_timeout_s: float = Field(900.0, gt=0)
+    """Wall time until it must be ready, in seconds."""
+    while_tuning: Literal["stop", "sleep", "stay"] = "stop"
+    """What it does while this process tunes: `stop` frees all of its GPU; `sleep` is vLLM's sleep
+    mode, which wakes faster; `stay` is for a GPU of its own."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Further environment variables of it; keys have no place here, as the recipe is stored."""
+
+    @field_validator("health")
+    @classmethod
+    def _is_a_path(cls, health: str) -> str:
+        if not health.startswith("/"):
+            raise ValueError(f"health = {health!r} is no path; it begins with /")
+        return health
+
+    @field_validator("env")
+    @classmethod
+    def _no_secrets(cls, env: dict[str, str]) -> dict[str, str]:
+        for name in env:
+            if SECRET.search(name):
+                raise ValueError(
+                    f"env.{name}: a recipe holds no keys; set the variable in your shell, from "
+                    "which the server inherits it"
+                )
+        return env
 
 
 class BudgetSettings(Settings):

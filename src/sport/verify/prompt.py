@@ -69,7 +69,7 @@ def judging_messages(
     values = {
         "query": task.query,
         "files": ", ".join(f.name for f in task.files) or "none",
-        "steps": "\n\n".join(_step(s) for s in steps if s.winner) or "none",
+        "steps": "\n\n".join(step_text(s) for s in steps if s.winner) or "none",
         "candidates": "\n\n".join(_candidate(i, c) for i, c in enumerate(candidates, 1)),
         "n": str(n),
         "form": _FORMS[mode].format(n=n),
@@ -109,7 +109,8 @@ def schema(mode: Mode, n: int) -> dict[str, Any]:
     }
 
 
-def _step(step: Step) -> str:
+def step_text(step: Step) -> str:
+    """A step as its winner took it."""
     winner = step.winner
     assert winner is not None
     return f"Step {step.index + 1}\n{_body(winner)}"

@@ -22,7 +22,7 @@ def read_verdict(text: str, mode: Mode, n: int) -> Verdict:
     Raises:
         VerdictError: There is none that can be used; the message tells the model what to mend.
     """
-    found = [data for data in _objects(text) if mode in data]
+    found = [data for data in objects(text) if mode in data]
     if not found:
         raise VerdictError(f'there is no JSON object with the key "{mode}" in {text[:_SHOWN]!r}')
     data = found[-1]
@@ -71,7 +71,7 @@ def _is_score(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= 10
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
+def objects(text: str) -> Iterator[dict[str, Any]]:
     """The JSON objects in a text, in order, those inside others left out."""
     start = text.find("{")
     while start >= 0:
