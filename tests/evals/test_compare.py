@@ -6,7 +6,6 @@ import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner
 
 from sport.cli import app
@@ -14,10 +13,8 @@ from sport.config import parse_recipe
 from sport.evals.gta.metrics import GTAScore, figures
 from sport.evals.metrics import metric_row, summarise
 from sport.evals.published import FILE, published_rows
-from sport.evals.reasons import reason
 from sport.evals.statistics import wilson
 from sport.store import Run
-from sport.types import Task, Trajectory
 
 # As the table is printed (arXiv 2504.21561), a second time: ToolAcc, CodeExec, AnsAcc, L1-L3, GAIA.
 PRINTED = """
@@ -164,17 +161,3 @@ def test_runs_without_figures_say_so(tmp_path: Path) -> None:
     Run.create(tmp_path / "run", recipe).close()
     result = CliRunner().invoke(app, ["report", str(tmp_path / "run")])
     assert result.exit_code != 0 and "nothing has been evaluated yet" in result.output
-
-
-@pytest.mark.parametrize(
-    ("changes", "why"),
-    [
-        ({"answer": True}, ""),
-        ({"answer": None}, ""),
-        ({}, "gave up"),
-    ],
-)
-def test_reasons(changes: dict[str, object], why: str) -> None:
-    base = GTAScore(answer=False, tool_acc=1.0, code_exec=1.0, steps=0)
-    nothing = Trajectory(task=Task(id="t", query="?"), opening=(), steps=(), end="max_steps")
-    assert reason(base.model_copy(update=changes), nothing) == why
