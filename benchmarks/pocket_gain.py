@@ -27,6 +27,8 @@ from rich.console import Console
 from sport.assemble import golds
 from sport.config import DPOStage, load_recipe
 from sport.controls import run_control
+from sport.evals.funnel import count
+from sport.evals.verdicts import verdict_stats
 from sport.loop import improve
 from sport.measure import Measurement
 from sport.pipeline import Pipeline
@@ -37,12 +39,17 @@ from sport.verify.relabel import verifier_accuracy
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "pocket_gain.json"
+SWEEP = HERE / "results" / "pocket_sweep.json"
 PAPER = DPOStage(learning_rate=5e-4)
-"""The paper's loss alone; its rate is the best of `pocket_sweep.py`."""
+"""The paper's loss alone, at its best rate in `pocket_sweep.py`."""
 CONTROLS = (
     "random", "shuffled", "shuffled-2", "shuffled-3", "sft",
     "oracle", "oracle-90", "oracle-80", "oracle-70", "oracle-60",
 )  # fmt: skip
+FULL = (
+    "rounds=3",
+    "evaluation.dev=1",
+)  # Nothing is chosen here: the development set plays no part.
 QUICK = ("rounds=1", "synthesis.tasks_per_round=48", "evaluation.dev=16", "evaluation.test=48")
 
 
@@ -66,13 +73,13 @@ def main() -> None:
     for title, text in tables(found).items():
         print(f"\n== {title}\n{text}")
     if not options.quick:
-        write_page(found)
+        write_page(found, json.loads(SWEEP.read_text()))
         write_pictures(found)
 
 
 def measure_seed(out: Path, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """All arms of one seed."""
-    size = QUICK if options.quick else ("rounds=3",)
+    size = QUICK if options.quick else FULL
     recipe = load_recipe("pocket", [f"seed={seed}", "evaluation.controls=[]", *size])
     progress = Progress(Console(highlight=False))
     with Run.create(out / f"seed{seed}", recipe) as run:
@@ -90,7 +97,7 @@ def measure_seed(out: Path, seed: int, options: argparse.Namespace) -> dict[str,
     if options.clean:
         overrides["clean start"] = [f"policy.model={options.clean.absolute()}"]
     for name, changes in overrides.items():
-        sized = [x for x in size if not x.startswith("rounds")]
+        sized = [x for x in size if not x.startswith("rounds=")]
         changed = [f"seed={seed}", "evaluation.controls=[]", *sized, *changes, "rounds=0"]
         folder = out / f"seed{seed}-{name.replace(' ', '-')}"
         with Run.create(folder, load_recipe("pocket", changed)) as run:
@@ -122,11 +129,18 @@ def measured(run: Run, source: Source) -> dict[str, Any]:
 def agreement(run: Run, round: int) -> dict[str, Any]:
     """The verifier against the oracle on what a round explored, and the round's pairs."""
     report = verifier_accuracy(run.trajectories(round), golds(run.tasks(round=round)))
-    kinds = {kind: a.model_dump() for kind, a in report.by_kind.items()}
+    places = verdict_stats(run.trajectories(round)).places
+    funnel = count(run.trajectories(round), run.recipe.pairs)
     return {
         "overall": report.overall.model_dump(),
-        "by_kind": kinds,
-        "pairs": len(run.pairs(round)),
+        "by_kind": {kind: a.model_dump() for kind, a in report.by_kind.items()},
+        "by_error": {error: t.model_dump() for error, t in report.by_error.items()},
+        "places": [{"won": p.won, "shown": p.shown} for p in places],
+        "pairs": funnel.pairs,
+        "candidates": funnel.candidates,
+        "steps": funnel.steps,
+        "judged": funnel.judged,
+        "dropped": dict(funnel.dropped),
     }
 
 

@@ -26,31 +26,27 @@ RESULTS = Path(__file__).parent / "results" / "pocket_sweep.json"
 def settings() -> Mapping[str, Sequence[TuneStage]]:
     """The settings that are compared, by name."""
     found: dict[str, Sequence[TuneStage]] = {}
-    for rate in (1e-4, 3e-4, 5e-4, 1e-3, 2e-3):
+    for rate in (3e-4, 5e-4, 1e-3):
         found[f"dpo {rate:g}"] = [DPOStage(learning_rate=rate)]
-    for rate in (5e-4, 1e-3, 2e-3, 4e-3):
+    for rate in (5e-4, 1e-3, 2e-3):
         found[f"sft {rate:g}"] = [SFTStage(learning_rate=rate)]
     found["sft 0.001, 2 epochs"] = [SFTStage(learning_rate=1e-3, epochs=2)]
     for options in (
+        {"epochs": 2},
         {"beta": 0.03},
         {"beta": 0.3},
         {"label_smoothing": 0.1},
         {"length_normalise": True, "beta": 2.0},
-        {"nll_weight": 0.1},
         {"nll_weight": 1.0},
     ):
         named = ", ".join(f"{key} {value:g}" for key, value in options.items())
-        found[f"dpo 0.001, {named}"] = [DPOStage(learning_rate=1e-3, **options)]
-    for first, then in ((3e-4, 3e-4), (1e-3, 1e-4), (1e-3, 3e-4), (1e-3, 1e-3)):
+        found[f"dpo 0.0005, {named}"] = [DPOStage(learning_rate=5e-4, **options)]
+    for first, then in ((3e-4, 3e-4), (1e-3, 1e-4), (1e-3, 3e-4), (1e-3, 5e-4), (2e-3, 3e-4)):
         found[f"sft {first:g}, dpo {then:g}"] = [
             SFTStage(learning_rate=first),
             DPOStage(learning_rate=then),
         ]
     found["dpo 0.0003, sft 0.001"] = [DPOStage(learning_rate=3e-4), SFTStage(learning_rate=1e-3)]
-    found["sft 0.001, dpo 0.0003, nll 0.1"] = [
-        SFTStage(learning_rate=1e-3),
-        DPOStage(learning_rate=3e-4, nll_weight=0.1),
-    ]
     return found
 
 
@@ -64,7 +60,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     chosen = {n: s for n, s in settings().items() if options.only is None or n in options.only}
-    recipe = load_recipe("pocket", [f"seed={options.seed}", f"policy.model={options.model}"])
+    changes = [f"seed={options.seed}", f"policy.model={options.model}", "evaluation.dev=300"]
+    recipe = load_recipe("pocket", changes)
     with Run.create(options.out, recipe) as run:
         progress = Progress(Console(highlight=False))
         rows = sweep(Pipeline(run, progress), chosen)

@@ -21,20 +21,52 @@ def tables(results: Results) -> dict[str, str]:
         "arms": arms(results),
         "comparisons": comparisons(results),
         "rounds": rounds(results),
+        "limits": limits(results),
+        "kinds": kinds(results),
         "verifier": verifier(results),
+        "errors": errors(results),
+        "places": places(results),
         "accuracy": accuracy(results),
         "picture": picture(results),
     }
 
 
-def write_page(results: Results, page: Path = PAGE) -> None:
+def write_page(results: Results, settings: Sequence[Mapping[str, Any]], page: Path = PAGE) -> None:
     """Writes the page: its text, with the tables where ``<!-- table NAME -->`` stands.
+
+    Args:
+        results: What `pocket_gain.py` found.
+        settings: What `pocket_sweep.py` found.
+        page: The file.
 
     Raises:
         KeyError: The text asks for a table that there is none of.
     """
-    made = tables(results)
+    made = {**tables(results), "sweep": sweep(settings), "headline": headline(results)}
     page.write_text(re.sub(r"<!-- table (\w+) -->", lambda mark: made[mark[1]], TEXT.read_text()))
+
+
+def headline(results: Results) -> str:
+    """The sentence that the README quotes."""
+    before, after = (_right(results, arm) for arm in ("round 0", "round 1"))
+    last = [a for a in arm_names(results) if re.fullmatch(r"round \d+", a)][-1]
+    end = _right(results, last)
+    return (
+        f"Over {len(results['seeds'])} seeds of {len(before) // len(results['seeds'])} test tasks, "
+        f"AnsAcc rises from {_percent(before)} % to {_percent(after)} % in one round and "
+        f"{_percent(end)} % after {last[6:]}; with random verdicts in place of the verifier's it "
+        f"comes to {_percent(_right(results, 'random'))} %, by imitation of the chosen actions "
+        f"alone to {_percent(_right(results, 'sft'))} %."
+    )
+
+
+def sweep(settings: Sequence[Mapping[str, Any]]) -> str:
+    """What each setting comes to on the development tasks, the best first."""
+    lines = []
+    for row in sorted(settings, key=lambda r: -float(r["ans_acc"])):
+        tool, code = (f"{100 * row[key]:.1f}" for key in ("tool_acc", "code_exec"))
+        lines.append((row["name"], _share(row["ans_acc"], row["ans_acc_ci"]), tool, code))
+    return _table(("setting", "AnsAcc, %", "ToolAcc, %", "CodeExec, %"), lines)
 
 
 def arms(results: Results) -> str:
@@ -54,7 +86,8 @@ def arms(results: Results) -> str:
 
 def comparisons(results: Results) -> str:
     """The default recipe against the arms that matter, paired over all tasks of all seeds."""
-    pairs = [("sft", "round 1"), ("dpo", "round 1"), ("random", "round 1"), ("round 1", "oracle")]
+    ours, others = "round 1", ("sft", "dpo", "random", "shuffled")
+    pairs = [*((other, ours) for other in others), (ours, "oracle")]
     known = [(a, b) for a, b in pairs if {a, b} <= set(arm_names(results))]
     lines = [(f"{b} − {a}", _difference(results, a, b), _by_seed(results, a, b)) for a, b in known]
     return _table(("difference", "points [95 %]", "seed by seed"), lines)
@@ -71,24 +104,72 @@ def rounds(results: Results) -> str:
     return _table(("round", "over the round before, points", "seed by seed", "pairs"), lines)
 
 
+def limits(results: Results) -> str:
+    """What a round still finds to learn from: choices, verdicts, different actions."""
+    lines = []
+    for number in results["seeds"][0]["verifier"]:
+        found = [s["verifier"][number] for s in results["seeds"]]
+        agreed = _sum([f["overall"] for f in found])
+        steps, judged, candidates, pairs = (
+            sum(f[key] for f in found) for key in ("steps", "judged", "candidates", "pairs")
+        )
+        equal = sum(f["dropped"].get("equal", 0) for f in found)
+        shares = (1 - judged / steps, equal / candidates, pairs / candidates)
+        oracle = (agreed["choices"] / steps, agreed["hopeless"] / steps)
+        lines.append((number, str(steps), *(f"{100 * x:.1f}" for x in (*shares, *oracle))))
+    head = (
+        "round", "steps", "without verdict, % of steps", "equal to the best, % of candidates",
+        "in pairs, % of candidates", "some right, some not, % of steps", "none right, % of steps",
+    )  # fmt: skip
+    return _table(head, lines)
+
+
+def kinds(results: Results) -> str:
+    """AnsAcc by kind of task, in the arms that tell where the headroom lies; mean of the seeds."""
+    last = [a for a in arm_names(results) if re.fullmatch(r"round \d+", a)][-1]
+    arms = [a for a in ("round 0", "round 1", last, "oracle") if a in arm_names(results)]
+    names = sorted(results["seeds"][0]["arms"]["round 0"]["by_kind"])
+    lines = []
+    for kind in names:
+        found = ([s["arms"][a]["by_kind"][kind] for s in results["seeds"]] for a in arms)
+        shares = (100 * sum(f["ans_acc"] for f in fs) / len(fs) for fs in found)
+        n = results["seeds"][0]["arms"]["round 0"]["by_kind"][kind]["n"]
+        lines.append((kind, str(n), *(f"{x:.1f}" for x in shares)))
+    return _table(("kind", "tasks", *(f"{a}, %" for a in arms)), lines)
+
+
 def verifier(results: Results) -> str:
     """The rubric against the oracle, where a step offers a choice; first round, all seeds."""
-    kinds = sorted({k for s in results["seeds"] for k in s["verifier"]["1"]["by_kind"]})
+    found = _first(results)
+    by_kind = {k: [f["by_kind"][k] for f in found if k in f["by_kind"]] for k in _keys(found)}
     lines = []
-    for kind in ("all", *kinds):
-        found = [
-            s["verifier"]["1"]["overall"] if kind == "all" else s["verifier"]["1"]["by_kind"][kind]
-            for s in results["seeds"]
-            if kind == "all" or kind in s["verifier"]["1"]["by_kind"]
-        ]
-        total = {key: sum(a[key] for a in found) for key in found[0]}
-        right, judged = total["right"], total["right"] + total["wrong"]
-        share = _share(right / judged, wilson(right, judged)) if judged else "–"
+    for kind, agreed in {"all": [f["overall"] for f in found], **by_kind}.items():
+        total = _sum(agreed)
+        judged = total["right"] + total["wrong"]
         chance = f"{100 * total['chance'] / total['choices']:.1f}" if total["choices"] else "–"
         counts = (str(total[k]) for k in ("choices", "wrong", "abstained", "hopeless"))
-        lines.append((kind, *counts, share, chance))
+        lines.append((kind, *counts, _of(total["right"], judged), chance))
     head = ("kind", "choices", "wrong", "abstained", "no right candidate", "right, %", "by lot, %")
     return _table(head, lines)
+
+
+def errors(results: Results) -> str:
+    """Which errors the rubric names best although a candidate without one stands beside them."""
+    found = _first(results)
+    names = list(dict.fromkeys(e for f in found for e in f["by_error"]))
+    lines = []
+    for name in names:
+        total = _sum([f["by_error"][name] for f in found if name in f["by_error"]])
+        lines.append((name, str(total["met"]), _of(total["named"], total["met"])))
+    return _table(("what is wrong with the candidate", "choices", "named best, %"), lines)
+
+
+def places(results: Results) -> str:
+    """How often each place in the order shown was named best: a verifier that looks has no bias."""
+    shown = zip(*(f["places"] for f in _first(results)), strict=True)
+    totals = [_sum(list(place)) for place in shown]
+    lines = [(str(i), _of(t["won"], t["shown"])) for i, t in enumerate(totals, 1)]
+    return _table(("place", "named best, %"), lines)
 
 
 def accuracy(results: Results) -> str:
@@ -127,8 +208,29 @@ def arm_names(results: Results) -> list[str]:
     return list(results["seeds"][0]["arms"])
 
 
+def _first(results: Results) -> list[dict[str, Any]]:
+    """What is known of the verifier in the first round, by seed."""
+    return [s["verifier"]["1"] for s in results["seeds"]]
+
+
+def _keys(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    return sorted({kind for f in found for kind in f["by_kind"]})
+
+
+def _sum(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {key: sum(f[key] for f in found) for key in found[0]}
+
+
+def _of(count: int, n: int) -> str:
+    return _share(count / n, wilson(count, n)) if n else "–"
+
+
 def _right(results: Results, arm: str) -> list[int]:
     return [int(c) for s in results["seeds"] for c in s["arms"][arm]["right"]]
+
+
+def _percent(right: Sequence[int]) -> str:
+    return f"{100 * sum(right) / len(right):.1f}"
 
 
 def _mean(results: Results, arm: str, key: str) -> str:

@@ -21,6 +21,7 @@ from peft import LoraConfig
 from tree_dpo_worlds import CASES, Case, build_model, build_trajectory
 
 from sport.policy.local import LocalPolicy
+from sport.runtime import return_freed_memory
 from sport.tune.base import Tuner
 from sport.tune.config import LoraSettings, StepDPOConfig
 from sport.tune.export import examples
@@ -34,7 +35,9 @@ BUDGET = 16_384
 TEXT_LAYERS = r"^(?!.*vision).*(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)$"
 
 OURS = ("tree", "tree-gc", "tree-step", "pairwise")
-TRL = ("trl-b1-gc", "trl-b1", "trl-b1-pre", "trl-b4", "trl-b4-gc")
+TRL = ("trl-b1-gc-lean", "trl-b1-gc", "trl-b1", "trl-b1-pre", "trl-b4", "trl-b4-gc")
+LEAN = "-lean"
+"""Ending of arms that give freed memory back at once, as our gradient checkpointing does."""
 
 
 class Meter:
@@ -178,6 +181,8 @@ def tune_by_trl(
     lora = LoraConfig(r=8, lora_alpha=16, target_modules=TEXT_LAYERS)
 
     def job() -> dict[str, Any]:
+        if arm.endswith(LEAN):
+            return_freed_memory()
         with contextlib.redirect_stdout(open(os.devnull, "w")):
             trainer = DPOTrainer(
                 model=model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -9,10 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sport.agents.base import AGENTS, Agent, Bounds
+from sport.agents.run import solve, step_by_step
 from sport.config import Recipe, RecipeError
-from sport.loop import explore
-from sport.policy.base import Policy, SamplingPlan
+from sport.policy.base import Policy, Request, Sample, SamplingPlan
 from sport.policy.messages import opening
+from sport.policy.scripted import ScriptedPolicy
 from sport.remote.keys import Key
 from sport.remote.ledger import Ledger
 from sport.rollouts import Throttled, rollout, stream
@@ -20,6 +23,7 @@ from sport.types import Gold, Message, Step, Task, Trajectory
 from sport.verify.base import Verifier
 
 if TYPE_CHECKING:
+    from sport.evals.base import Equipment
     from sport.policy.chat import ChatPolicy
     from sport.policy.local import LocalPolicy
     from sport.sandbox.base import Sandbox
@@ -94,7 +98,12 @@ def chat_policy(recipe: Recipe, adapter: Path | None, ledger: Ledger) -> ChatPol
             "rounds = 0, `sport synth` and `sport explore` with a server that cannot be tuned."
         )
     client = ChatClient(server, recipe.policy.model, "policy", ledger)
-    return ChatPolicy(client, policy_name(recipe, adapter), adapter)
+    wire = None
+    if recipe.agent == "toolcall":
+        from sport.agents.native import native_wire
+
+        wire = native_wire
+    return ChatPolicy(client, policy_name(recipe, adapter), adapter, wire)
 
 
 def make_verifier(kind: str, golds: Mapping[str, Gold], accuracy: float = 1.0) -> Verifier:
@@ -162,13 +171,20 @@ class Workbench:
         recipe: What the run does.
         cache: Folder of the results of deterministic tools; ``None`` keeps them in memory.
         ledger: Where costs are booked; by default nowhere.
+        equipment: What a benchmark brings; asked for when it is first needed.
     """
 
     def __init__(
-        self, recipe: Recipe, cache: Path | None = None, ledger: Ledger | None = None
+        self,
+        recipe: Recipe,
+        cache: Path | None = None,
+        ledger: Ledger | None = None,
+        equipment: Callable[[], Equipment | None] = lambda: None,
     ) -> None:
         """Nothing is loaded before it is used."""
         self._recipe = recipe
+        self._agent: Agent = AGENTS[recipe.agent]
+        self._get_equipment = equipment
         self._cache = cache
         self._ledger = ledger or Ledger()
         self._policy: tuple[Path | None, LocalPolicy] | None = None
@@ -195,7 +211,8 @@ class Workbench:
             ValueError: The prompt is not there.
             RemoteError: The key of a server is not there.
         """
-        self.opening(Task(id="", query=""))
+        if self._recipe.benchmark is None or self._recipe.benchmark.replay is None:
+            self.opening(Task(id="", query=""))
         for server in self._recipe.servers().values():
             Key.read(server.key_env)
 
@@ -207,9 +224,14 @@ class Workbench:
 
     def controller(self, adapter: Path | None) -> Policy:
         """The policy with an adapter, to sample from: a server's, or the one loaded here."""
-        if self._recipe.policy.kind == "chat":
+        settings = self._recipe.policy
+        if settings.kind == "chat":
             return chat_policy(self._recipe, adapter, self._ledger)
-        return self.policy(adapter)
+        if settings.kind == "script":
+            from sport.policy.script import load_script
+
+            return load_script(settings.model, self._recipe.root)
+        return GoldPolicy() if settings.kind == "gold" else self.policy(adapter)
 
     def policy(self, adapter: Path | None) -> LocalPolicy:
         """The policy with an adapter, loaded here, to tune; the last one asked for is kept."""
@@ -222,11 +244,23 @@ class Workbench:
         """The policy with an adapter, loaded beside the one in use."""
         return load_policy(self._recipe, adapter)
 
+    @property
+    def _equipment(self) -> Equipment | None:
+        return self._get_equipment()
+
+    def tools_of(self, task: Task) -> Mapping[str, Tool]:
+        """The tools that a task is solved with: its own, or the recipe's."""
+        if not self._agent.tools:
+            return {}
+        own = self._equipment.tools(task) if self._equipment is not None else None
+        return self.tools if own is None else own
+
     def opening(self, task: Task) -> tuple[Message, ...]:
         """The messages that open the chat about a task."""
-        prompt = self._recipe.policy.prompt
+        prompt = self._agent.prompt or self._recipe.policy.prompt
         name = str(self._recipe.path(prompt)) if prompt.endswith(".md") else prompt
-        return opening(task, name, self.tools.values(), self._recipe.explore.max_steps)
+        told = self._agent.tell(self.tools_of(task).values())
+        return opening(task, name, told, self._recipe.explore.max_steps)
 
     async def solve(
         self,
@@ -245,22 +279,14 @@ class Workbench:
     ) -> None:
         """Solves tasks in groups, or without one at their own pace; see :mod:`sport.rollouts`."""
         recipe = self._recipe
-        async with self.sandbox() as sandbox, entered(policy, verifier):
+        bounds = Bounds(
+            plan, recipe.explore.max_steps, recipe.explore.max_errors, recipe.seed, round, seen
+        )
+        async with self.sandboxes() as sandbox_for, entered(policy, verifier):
 
             async def one(task: Task, policy: Policy) -> Trajectory:
-                return await explore(
-                    task,
-                    policy,
-                    sandbox,
-                    verifier,
-                    opening=self.opening(task),
-                    plan=plan,
-                    max_steps=recipe.explore.max_steps,
-                    max_errors=recipe.explore.max_errors,
-                    seed=recipe.seed,
-                    round=round,
-                    seen=seen,
-                )
+                async with sandbox_for(task) as sandbox:
+                    return await self._solve_one(task, policy, sandbox, verifier, bounds)
 
             if group is None:
                 in_flight = recipe.policy.server.concurrency if recipe.policy.server else 1
@@ -279,17 +305,68 @@ class Workbench:
                     check=check,
                 )
 
+    async def _solve_one(
+        self,
+        task: Task,
+        policy: Policy,
+        sandbox: Sandbox,
+        verifier: Verifier | None,
+        bounds: Bounds,
+    ) -> Trajectory:
+        opened, equipment = self.opening(task), self._equipment
+        forced = self._recipe.benchmark is not None and self._recipe.benchmark.step_by_step
+        if equipment is not None and (forced or self._recipe.policy.kind == "gold"):
+            script = equipment.script(task, self._agent)
+            if self._recipe.policy.kind == "gold":
+                policy = ScriptedPolicy([turn.text for turn in script], policy.name)
+            if forced:
+                return await step_by_step(
+                    self._agent, task, policy, sandbox, opened, script, bounds
+                )
+        tools = self.tools_of(task)
+        return await solve(self._agent, task, policy, sandbox, verifier, opened, tools, bounds)
+
     @asynccontextmanager
-    async def sandbox(self) -> AsyncIterator[Sandbox]:
-        """A sandbox with the tools, closed at the end of the block."""
+    async def sandboxes(
+        self,
+    ) -> AsyncIterator[Callable[[Task], AbstractAsyncContextManager[Sandbox]]]:
+        """Gives the sandbox of a task: a shared one, or one of its own where its tools are its own.
+
+        All are closed at the end of the block.
+        """
         from sport.sandbox import ForkSandbox
 
         settings = self._recipe.sandbox
-        sandbox = ForkSandbox(self.tools, settings.limits, unsafe_local=settings.unsafe_local)
+        places = asyncio.Semaphore(2 * (os.cpu_count() or 1))
+
+        def make(tools: Mapping[str, Tool]) -> ForkSandbox:
+            return ForkSandbox(tools, settings.limits, unsafe_local=settings.unsafe_local)
+
+        shared = make(self.tools if self._agent.tools else {})
+
+        @asynccontextmanager
+        async def sandbox_for(task: Task) -> AsyncIterator[Sandbox]:
+            tools = self.tools_of(task)
+            if not tools or tools is self.tools:
+                yield Throttled(shared, places)
+                return
+            async with make(tools) as own:
+                yield Throttled(own, places)
+
         try:
-            yield Throttled(sandbox, running=2 * (os.cpu_count() or 1))
+            yield sandbox_for
         finally:
-            await sandbox.close()
+            await shared.close()
+
+
+class GoldPolicy:
+    """Stands for the scripts of the gold chains, of which every task has its own."""
+
+    name = "gold"
+
+    async def sample(self, requests: Sequence[Request]) -> Sequence[Sample]:
+        """Is never asked: every task asks its own script."""
+        raise AssertionError("every task has a script of its own")
 
 
 def greedy(recipe: Recipe) -> SamplingPlan:

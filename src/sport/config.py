@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from sport.agents.base import AgentName
+from sport.evals.config import BenchmarkSettings
 from sport.policy.base import SamplingPlan
 from sport.remote.config import BudgetSettings, ServerSettings
 from sport.sandbox.base import Limits
@@ -50,11 +52,13 @@ class Synthesis(Section):
 class PolicySettings(Section):
     """The controller that is to become better."""
 
-    kind: Literal["local", "chat"] = "local"
+    kind: Literal["local", "chat", "script", "gold"] = "local"
     """`local`: a vision-language model that transformers loads on this machine; `chat`: one behind
-    a server, which samples, while tuning still loads `model` here."""
+    a server, which samples, while tuning still loads `model` here; `script`: a policy of your own,
+    in Python; `gold`: follows the gold chains of GTA, to check scorers by."""
     model: str = "pocket"
-    """`pocket` (the embedded model), a folder, or a name on the model hub."""
+    """`pocket` (the embedded model), a folder, a name on the model hub, or `module:attribute` of
+    a `script`."""
     server: ServerSettings | None = None
     """The server of `chat`."""
     adapter: str | None = None
@@ -214,6 +218,9 @@ class Evaluation(Section):
     """Tasks that are evaluated together."""
     held_out: float = Field(0.2, gt=0, lt=1)
     """Share of own tasks that is held out for evaluation, by picture."""
+    keep_apart: tuple[str, ...] = ()
+    """Folders of benchmarks' data (GTA, GAIA) of which no question may be learnt from. GTA's are
+    always kept apart."""
 
 
 class Images(Section):
@@ -236,10 +243,14 @@ class Recipe(Section):
     """Rounds of exploring and tuning; 0 evaluates only."""
     tasks: str | None = None
     """Path of a `tasks.jsonl` of your own; instead of `[synthesis]`."""
+    benchmark: BenchmarkSettings | None = None
+    """A benchmark that is only measured; instead of tasks to learn from. See `sport eval`."""
     tools: tuple[str, ...] = ("ocr", "objectlocation", "ask_search_agent", "visualizer")
     """Names of built-in tools, and own ones as `module:function`."""
     synthesis: Synthesis | None = None
     """Where tasks come from, if not from a file."""
+    agent: AgentName = "code"
+    """How the controller acts; all but `code` are there to be evaluated, not tuned."""
     policy: PolicySettings = PolicySettings()
     """The controller."""
     sampling: Sampling = Sampling()
@@ -263,10 +274,21 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.tasks is None) == (self.synthesis is None):
+        sources = (self.tasks, self.synthesis, self.benchmark)
+        if sum(source is not None for source in sources) != 1:
             raise ValueError(
                 "a run needs its tasks from exactly one place: give either "
                 '`tasks = "tasks.jsonl"` or a section `[synthesis]`'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _benchmarks_are_measured_only(self) -> Self:
+        if self.benchmark is not None and self.rounds:
+            raise ValueError("a benchmark is measured and never trained on: set rounds = 0")
+        if self.benchmark is None and (self.agent != "code" or self.policy.kind == "gold"):
+            raise ValueError(
+                'only the agent "code" is tuned; others, and the policy "gold", are evaluated'
             )
         return self
 
@@ -294,11 +316,14 @@ class Recipe(Section):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
-_PATHS = frozenset({"tasks", "policy.model", "policy.adapter", "verifier.prompt"})
+RUN_RECIPE = "config.toml"
+"""The recipe in a run's folder, every default written out."""
+
+_PATHS = frozenset({"tasks", "benchmark.data", "policy.model", "policy.adapter", "verifier.prompt"})
 
 
 def find_recipe(recipe: str) -> Path:
-    """The file of a recipe: a path, or the name of a built-in one.
+    """The file of a recipe: a path, a run's folder, which holds its own, or a built-in one's name.
 
     Raises:
         RecipeError: There is none.
@@ -306,22 +331,31 @@ def find_recipe(recipe: str) -> Path:
     path = Path(recipe)
     if path.is_file():
         return path
+    if is_run(path):
+        return path / RUN_RECIPE
     built_in = BUILT_IN / f"{recipe}.toml"
     if built_in.is_file():
         return built_in
     known = sorted(p.stem for p in BUILT_IN.glob("*.toml"))
+    if path.is_dir():
+        raise RecipeError(f"{path} is neither a recipe nor a run: it has no {RUN_RECIPE}.")
     hint = _nearest(recipe, known)
     raise RecipeError(
-        f"There is no recipe {recipe!r}: it is neither a file nor a built-in one "
-        f"({', '.join(known)}).{hint}"
+        f"There is no recipe {recipe!r}: it is neither a file, nor the folder of a run, nor a "
+        f"built-in one ({', '.join(known)}).{hint}"
     )
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run's: it holds the recipe that it was made by."""
+    return (path / RUN_RECIPE).is_file()
 
 
 def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     """Reads a recipe and applies overrides.
 
     Args:
-        recipe: Path of a TOML file, or a built-in name.
+        recipe: Path of a TOML file or of a run's folder, or a built-in name.
         overrides: Such as ``explore.max_steps=4``; values are TOML, and bare words are text. A
             path given here is relative to the working directory.
 
@@ -333,13 +367,23 @@ def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
         data = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{file}: this is not valid TOML: {error}") from None
-    for override in overrides:
-        _override(data, override)
+    data = apply_overrides(data, overrides)
     data.setdefault("name", file.stem)
     root = data.get("root", ".")
     if isinstance(root, str):
         data["root"] = str((file.parent / root).absolute())
     return parse_recipe(data, str(file))
+
+
+def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A recipe's data with overrides such as ``explore.max_steps=4``.
+
+    Raises:
+        RecipeError: An override is none.
+    """
+    for override in overrides:
+        _override(data, override)
+    return data
 
 
 def parse_recipe(data: Mapping[str, Any], source: str) -> Recipe:

@@ -1,9 +1,9 @@
 """Controls of round 1: the same candidates, stages and start, but labels that should teach less.
 
 What the loop gains must come from its verdicts. `random` has every step judged by lot, `shuffled`
-(or `shuffled-2`, another shuffle) lets the best and one of the others change places in every second
-step, `sft` imitates the chosen actions, `oracle` shows what perfect verdicts would give, and
-`oracle-80` what verdicts would give that are right 80 times in 100.
+(or `shuffled-2`, another shuffle) deals the verdicts that were given out anew among the steps,
+`sft` imitates the chosen actions, `oracle` shows what perfect verdicts would give, and `oracle-80`
+what verdicts would give that are right 80 times in 100.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ async def explore(
     steps: list[Step] = []
     end: End | None = None
     detail = ""
-    with _workspace(blind.files) as folder:
+    with workspace_of(blind.files) as folder:
         world = await sandbox.open(folder)
     try:
         while end is None:
@@ -210,7 +210,7 @@ def _ended(steps: Sequence[Step], max_steps: int, max_errors: int) -> tuple[End 
 
 
 @contextmanager
-def _workspace(files: Sequence[File]) -> Iterator[Path]:
+def workspace_of(files: Sequence[File]) -> Iterator[Path]:
     """A folder that holds a task's files, for the sandbox to copy in."""
     with tempfile.TemporaryDirectory(prefix="sport-task-") as name:
         folder = Path(name)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from sport.assemble import Workbench, golds, greedy
+from sport.assemble import Workbench, entered, golds, greedy
 from sport.config import Control, TuneStage
+from sport.evals.base import Equipment
+from sport.evals.contamination import check_run, check_tasks
 from sport.jsonl import StoreError
 from sport.measure import Measurement, measure
-from sport.progress import Progress
+from sport.progress import Activity, Progress
 from sport.remote.ledger import Ledger
 from sport.sources import Source, open_source
 from sport.store import Run
@@ -41,7 +44,9 @@ class Pipeline:
         self.progress = progress
         self._tracker = tracker
         self._ledger = Ledger(run.path / "usage.jsonl", run.recipe.budget)
-        self._bench = Workbench(run.recipe, run.path / "cache", self._ledger)
+        self._bench = Workbench(
+            run.recipe, run.path / "cache", self._ledger, lambda: self._equipment
+        )
         self._bench.check()
 
     @cached_property
@@ -49,6 +54,15 @@ class Pipeline:
         """Where the tasks come from."""
         with self.progress.activity("reading tasks"):
             return open_source(self.run.recipe, self.run.blobs)
+
+    @property
+    def _equipment(self) -> Equipment | None:
+        """What a benchmark brings beside its tasks."""
+        if self.run.recipe.benchmark is None:
+            return None
+        from sport.evals.bench import BenchmarkSource
+
+        return self.source if isinstance(self.source, BenchmarkSource) else None
 
     def start(self) -> Path | None:
         """The adapter that the recipe starts from."""
@@ -93,13 +107,18 @@ class Pipeline:
         control: Control | None = None,
         stages: Sequence[TuneStage] | None = None,
     ) -> Path | None:
-        """Tuning, stage by stage, from ``adapter``; by the recipe's stages if none are given."""
-        recipe = self.run.recipe
+        """Tuning, stage by stage, from ``adapter``; by the recipe's stages if none are given.
+
+        Where `accelerate launch` started several processes, they tune together, and the main one
+        writes.
+        """
+        from sport.tune.workers import Workers
+
+        recipe, workers = self.run.recipe, Workers()
+        check_tasks((t.task for t in trajectories), recipe)
         if stages is None:
             stages = [imitation(recipe.tune)] if control == "sft" else recipe.tune
-        dev = None
-        if recipe.evaluation.early_stop and self.source.dev is not None:
-            dev = self._split(self.source.dev)
+        dev = workers.from_main(self._dev_tasks() if workers.is_main else None)
         tuning = Tuning(
             run=self.run,
             bench=self._bench,
@@ -142,6 +161,55 @@ class Pipeline:
         what = Measurement(split, round, None, recipe.sampling.n, recipe.verifier.kind)
         self._measure(f"round {round}: best of {what.samples} on {split}", what, adapter)
 
+    def measure_agent(self) -> None:
+        """Measures the recipe's agent on its benchmark.
+
+        By a single sample a step, or as best-of-n where the recipe asks for that: the two are rows
+        of different runs (D6).
+        """
+        settings = self.run.recipe.benchmark
+        assert settings is not None
+        adapter = self.run.adapter(0)
+        self._split(self.source.splits[-1])
+        for note in check_run(self.run):
+            self.progress.say(note)
+        [split] = self.source.splits
+        what = Measurement(split, 0)
+        if settings.best_of > 1:
+            kind = self.run.recipe.verifier.kind
+            what = Measurement(split, 0, None, settings.best_of, kind)
+        self._measure(f"{settings.name}: evaluating {self.run.recipe.agent}", what, adapter)
+        if settings.reformat:
+            self._reformat(what, adapter)
+
+    def _reformat(self, what: Measurement, adapter: Path | None) -> None:
+        """Puts the answers of an evaluation into the benchmark's form, and measures them."""
+        from sport.evals.reformat import TOGETHER, put_into_form
+
+        before, what = what.file(self.run), replace(what, reformatted=True)
+        if any(what.is_of(row) for row in self.run.metrics()):
+            return
+        tasks = self._split(what.split)
+        owed = {t.id for t in self.run.owed(what.file(self.run), tasks, what.round, TOGETHER)}
+        rest = [t for t in self.run.trajectories_in(before) if t.task.id in owed]
+        policy, plan = self._bench.controller(adapter), greedy(self.run.recipe)
+
+        async def work(activity: Activity) -> None:
+            async with entered(policy):
+                for start in range(0, len(rest), TOGETHER):
+                    self._ledger.check()
+                    part = rest[start : start + TOGETHER]
+                    self._commit(what.file(self.run), await put_into_form(part, policy, plan))
+                    activity.advance(len(part))
+
+        with (
+            self.progress.activity("putting answers into form", len(tasks)) as activity,
+            self._ledger.at("evaluate", what.round),
+        ):
+            activity.advance(len(tasks) - len(rest))
+            asyncio.run(work(activity))
+        self.run.add_metrics(measure(self.run, self.source, what, activity.seconds))
+
     def _measure(self, name: str, what: Measurement, adapter: Path | None) -> None:
         if any(what.is_of(row) for row in self.run.metrics()):
             return
@@ -154,10 +222,21 @@ class Pipeline:
         self.run.add_metrics(row)
         self.progress.figure(f"{name}: {in_words(row)}")
 
+    def table(self) -> None:
+        """Prints the figures of a benchmark, and writes the paper's table with them."""
+        from sport.evals.compare import evaluations
+        from sport.evals.table import terminal_table
+        from sport.evals.write import write_tables
+
+        self.progress.console.print(terminal_table(self.run.metrics()))
+        for file in write_tables(evaluations([self.run.path]), self.run.path):
+            self.progress.say(f"table: {file}")
+
     def report(self) -> None:
         """Writes the report, prints the table, and says where to look further."""
         from sport.evals.table import terminal_table
 
+        check_run(self.run)
         file = self._write_report()
         self.progress.console.print(terminal_table(self.run.metrics()))
         self.progress.say(f"report: {file}")
@@ -170,6 +249,12 @@ class Pipeline:
 
         with self.progress.activity("writing the report"):
             return write_report(self.run)
+
+    def _dev_tasks(self) -> list[Task] | None:
+        """The tasks by which the best epoch is kept; ``None`` where the last one is."""
+        if not self.run.recipe.evaluation.early_stop or self.source.dev is None:
+            return None
+        return self._split(self.source.dev)
 
     def _split(self, split: str) -> list[Task]:
         """The tasks of a split, made when they are first needed."""

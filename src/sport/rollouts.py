@@ -190,14 +190,14 @@ class Throttled:
     meant for one candidate ended many.
     """
 
-    def __init__(self, sandbox: Sandbox, running: int) -> None:
-        """At most ``running`` steps of ``sandbox`` run at a time."""
+    def __init__(self, sandbox: Sandbox, places: asyncio.Semaphore) -> None:
+        """So many steps of ``sandbox``, and of all others with these places, run at a time."""
         self.tier = sandbox.tier
         self.commit = sandbox.commit
         self.discard = sandbox.discard
         self.close = sandbox.close
         self._sandbox = sandbox
-        self._places = asyncio.Semaphore(running)
+        self._places = places
 
     async def open(self, workspace: Path | None = None) -> Snapshot:
         """As the sandbox does; only then does it know its tier."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from sport.blobs import BlobStore
 from sport.config import Recipe
@@ -47,9 +47,17 @@ class Source(Protocol):
         """How a trajectory did on its task."""
         ...
 
+    def figures(self, scores: Sequence[Score]) -> Mapping[str, Any]:
+        """What a row says beyond the usual metrics."""
+        ...
+
 
 def open_source(recipe: Recipe, blobs: BlobStore) -> Source:
     """The source that a recipe names."""
+    if recipe.benchmark is not None:
+        from sport.evals.bench import BenchmarkSource
+
+        return BenchmarkSource(recipe, blobs)
     if recipe.tasks is not None:
         return OwnTasks(recipe, blobs)
     return PocketWorld(recipe, blobs)
@@ -90,6 +98,10 @@ class PocketWorld:
         """The benchmark's score."""
         return self._benchmark.score(task, trajectory)
 
+    def figures(self, scores: Sequence[Score]) -> Mapping[str, Any]:
+        """The benchmark's own figures."""
+        return self._benchmark.figures(scores)
+
 
 class OwnTasks:
     """A user's own tasks: every round explores all but a share that is held out by picture."""
@@ -124,3 +136,7 @@ class OwnTasks:
         from sport.evals.metrics import score
 
         return score(task, trajectory)
+
+    def figures(self, scores: Sequence[Score]) -> Mapping[str, Any]:
+        """Nothing beyond the usual metrics."""
+        return {}

@@ -11,6 +11,7 @@
     rounds/<k>/pairs-report.json        their fates, lengths and overlap
     rounds/<k>/tuning.jsonl             curves of its tuning
     rounds/<k>/eval-<split>[-<control>].jsonl    its evaluation's trajectories
+    rounds/<k>/eval-….scores.jsonl      how each of them was scored, and why wrong ones are wrong
     adapters/r<k>[-<control>]           what tuning gave
     blobs/  cache/                      files by content; results of deterministic tools
     metrics.jsonl          one evaluation a line
@@ -36,7 +37,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sport.blobs import BlobStore
-from sport.config import Recipe, differences, parse_recipe
+from sport.config import RUN_RECIPE, Recipe, differences, parse_recipe
 from sport.jsonl import (
     StoreError,
     append_lines,
@@ -48,7 +49,7 @@ from sport.jsonl import (
     write_whole,
 )
 from sport.remote.ledger import Account, Usage, read_usage
-from sport.types import PreferencePair, Task, Trajectory
+from sport.types import PreferencePair, Record, Task, Trajectory
 
 R = TypeVar("R", Task, PreferencePair)
 
@@ -107,8 +108,13 @@ class Run:
             raise
         return run
 
+    @classmethod
+    def join(cls, path: Path | str, recipe: Recipe) -> Self:
+        """Opens a run for reading in a process beside its writer, which may not have begun yet."""
+        return cls(Path(path).absolute(), recipe)
+
     def _claim(self) -> None:
-        config = self.path / "config.toml"
+        config = self.path / RUN_RECIPE
         if config.is_file():
             before = _read_recipe(self.path)
             other = [k for k in differences(before, self.recipe) if not RESUMABLE.fullmatch(k)]
@@ -353,6 +359,11 @@ class Run:
         write_whole(folder / "pairs-report.json", json.dumps(report, indent=1))
         write_whole(folder / "pairs.jsonl", _jsonl(p.model_dump_json() for p in pairs))
 
+    def write_scores(self, evaluation: Path, scores: Iterable[Record]) -> None:
+        """Stores how each trajectory of an evaluation's file was scored."""
+        file = evaluation.with_suffix(".scores.jsonl")
+        write_whole(file, _jsonl(score.model_dump_json() for score in scores))
+
     def add_metrics(self, row: dict[str, Any]) -> None:
         """Appends an evaluation."""
         append_lines(self.path / "metrics.jsonl", [json.dumps(row)])
@@ -384,8 +395,8 @@ def _jsonl(lines: Iterable[str]) -> str:
 
 
 def _read_recipe(folder: Path) -> Recipe:
-    config = folder / "config.toml"
+    config = folder / RUN_RECIPE
     try:
         return parse_recipe(tomllib.loads(config.read_text(encoding="utf-8")), str(config))
     except FileNotFoundError:
-        raise StoreError(f"{folder} is not a run: it has no config.toml.") from None
+        raise StoreError(f"{folder} is not a run: it has no {RUN_RECIPE}.") from None

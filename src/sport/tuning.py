@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sport import launch
 from sport.assemble import Workbench
 from sport.config import Control, DPOStage, TuneStage
 from sport.progress import Activity, Progress
@@ -83,7 +84,7 @@ class Tuning:
         pairs, reasons = build_pairs(trajectories, self.run.recipe.pairs)
         processor = self.bench.policy(adapter).processor
         report = pair_report(processor, trajectories, pairs, reasons)
-        if self.control is None:
+        if self.control is None and launch.is_main():
             self.run.write_pairs(self.round, pairs, report)
         self.progress.say(f"{self.name}: {in_words(report)}")
         if pairs:

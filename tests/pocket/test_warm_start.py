@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from sport.pocket.benchmark import AMBIGUOUS
 from sport.pocket.curriculum import IGNORED, RowBuilder, make_lessons
-from sport.pocket.grammar import SPLITS, make_problem
+from sport.pocket.grammar import KINDS, SPLITS, make_problem
 from sport.pocket.model import BASE, build_model
 from sport.pocket.render import render
 from sport.pocket.teacher import demonstrate
@@ -50,6 +52,29 @@ def test_faults_are_concentrated():
         shares.append(max(firsts.count(a) for a in set(firsts)) / 60)
     spoilt = [s for s in shares if s < 0.75]
     assert 0.1 < len(spoilt) / len(shares) < 0.7
+
+
+def test_failing_code_dominates_nowhere():
+    """Else random verdicts would gain: an action that failed is never taught."""
+    told, failed = Counter(), Counter()
+    for seed in range(2000):
+        problem = make_problem("train", seed)
+        demo = demonstrate(problem, random.Random(seed))
+        for observation in demo.observations:
+            told[problem.kind] += 1
+            failed[problem.kind] += "Error" in observation
+    assert {k for k in KINDS if failed[k] > 0.15 * told[k]} == set()
+    assert sum(failed.values()) > 0, "failing code is among the usual faults"
+
+
+def test_where_the_picture_decides_the_first_tool_is_rarely_spoilt():
+    right = Counter()
+    for seed in range(2000):
+        problem = make_problem("train", seed)
+        if problem.kind in AMBIGUOUS:
+            first = demonstrate(problem, random.Random(seed)).actions[0]
+            right[problem.moves[0].tool in first] += 1
+    assert right[True] > 0.8 * right.total()
 
 
 def test_rows_are_what_the_processor_makes_of_the_chat(processor):

@@ -60,7 +60,7 @@ async def attacked(sandbox: ForkSandbox, code: str) -> dict[str, Any]:
 
 
 async def in_sandbox(job: dict[str, Any]) -> dict[str, Any]:
-    limits = Limits(wall_s=2, cpu_s=1, memory_mb=256, disk_mb=16, processes=16)
+    limits = Limits(wall_s=4, cpu_s=1, memory_mb=256, disk_mb=16, processes=16)
     results = {}
     async with ForkSandbox({"echo": echo}, limits, tier=job["mode"]) as sandbox:
         warm = await sandbox.open()

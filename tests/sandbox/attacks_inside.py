@@ -10,6 +10,15 @@ _FORGE = (
     "def send(message):\n    body = json.dumps(message).encode()\n"
     "    os.write(3, len(body).to_bytes(4, 'big') + body)\n"
 )
+_HOLD = (
+    LIBC + "import threading, time\nready, tell = os.pipe()\n"
+    "def hold():\n    x = b'x' * (64 << 20)\n    os.write(tell, b'x')\n"
+    "    time.sleep(4)\n    os._exit(0)\n"
+    "def say():\n    for _ in range(5): os.read(ready, 1)\n"
+    "    time.sleep(0.8)\n    print('WORKED')\n"
+)
+"""What holds memory in five children, and says so once all of them do."""
+
 _NO_CHANNEL = "there is no channel without a sandbox"
 
 CHANNEL = {
@@ -53,7 +62,7 @@ CHANNEL = {
     "descriptors by the thousand": Attack(
         "import os, socket\ns = socket.socket(fileno=os.dup(3))\nbody = b'\\0\\0\\0\\1x'\n"
         "for _ in range(100):\n    try: socket.send_fds(s, [b' '], [0] * 100)\n"
-        "    except OSError: break", outlived, _NO_CHANNEL, status="died"),
+        "    except OSError: break\nelse: print('WORKED')", worked, _NO_CHANNEL),
     "reading what is the host's": Attack(
         "import os\nfor fd in (0, 1, 2):\n    try: os.read(fd, 10)\n    except OSError: pass\n"
         "os.write(1, b'x' * 10)\nos.ftruncate(1, 1 << 30)\nprint('WORKED')", worked,
@@ -108,6 +117,10 @@ PERSISTENCE = {
     "a daemon that ignores signals": Attack(
         "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n"
         "    except (OSError, ValueError): pass\n" + _DAEMON, outlived),
+    "a daemon whose first thread ended": Attack(
+        LIBC + "import threading, time\nif os.fork() == 0:\n"
+        "    threading.Thread(target=time.sleep, args=(30,)).start()\n"
+        "    libc.pthread_exit(None)\ntime.sleep(0.3)", outlived),
     "a child of the parent's": Attack(
         LIBC + "pid = libc.syscall(56 if os.uname().machine == 'x86_64' else 220, 0x8011, 0, 0, "
         "0, 0)\nif pid == 0: os._exit(0)\nassert pid > 0\nprint('WORKED')", worked),
@@ -132,9 +145,24 @@ EXHAUSTION = {
     "memory": Attack("import time\nx = [b'x' * (20 << 20) for _ in range(30)]\nprint('WORKED')",
                      worked, status="memory"),
     "memory of children": Attack(
-        "import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n"
-        "        x = b'x' * (80 << 20)\n        time.sleep(1.5)\n        os._exit(0)\n"
-        "time.sleep(1)\nprint('WORKED')", worked, status="memory"),
+        _HOLD + "for _ in range(5):\n    if os.fork() == 0: hold()\nsay()", worked,
+        status="memory"),
+    "memory of children whose first thread ended": Attack(
+        _HOLD + "for _ in range(5):\n    if os.fork() == 0:\n"
+        "        threading.Thread(target=hold).start()\n        libc.pthread_exit(None)\n"
+        "say()", worked, status="memory"),
+    "memory that only children share": Attack(
+        _HOLD + "for _ in range(5):\n    if os.fork() == 0:\n"
+        "        x = b'x' * (64 << 20)\n        os.fork()\n        os.write(tell, b'x')\n"
+        "        time.sleep(4)\n        os._exit(0)\nsay()", worked, status="memory"),
+    "memory of orphans": Attack(
+        _HOLD + "for _ in range(5):\n    if os.fork() == 0:\n"
+        "        if os.fork(): os._exit(0)\n        hold()\nsay()", worked, status="memory"),
+    "memory in pipes": Attack(
+        LIBC + "data = bytes(4096)\nclass Part(ctypes.Structure):\n"
+        "    _fields_ = [('base', ctypes.c_char_p), ('size', ctypes.c_size_t)]\n"
+        "assert libc.vmsplice(os.pipe()[1], ctypes.byref(Part(data, 4096)), 1, 0) == 4096\n"
+        "print('WORKED')", worked),
     "memory that is mapped": Attack(
         "import mmap, time\nx = mmap.mmap(-1, 600 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
         "for i in range(0, 600 << 20, 4096): x[i] = 1\nprint('WORKED')", worked, status="error"),
@@ -154,6 +182,27 @@ EXHAUSTION = {
     "files that are removed while open": Attack(
         "import os, time\nkept = []\nfor i in range(40):\n    f = open('f', 'w+b', 0)\n"
         "    f.write(bytes(1 << 20))\n    os.unlink('f')\n    kept.append(f)\ntime.sleep(0.5)\n"
+        "print('WORKED')", worked, status="disk"),
+    "files that hold though the first thread ended": Attack(
+        _HOLD + "def keep():\n"
+        "    for i in range(40):\n        fd = os.open('.', os.O_TMPFILE | os.O_RDWR)\n"
+        "        os.write(fd, bytes(1 << 20))\n    time.sleep(2)\n    os._exit(0)\n"
+        "if os.fork() == 0:\n    threading.Thread(target=keep).start()\n"
+        "    libc.pthread_exit(None)\ntime.sleep(1.5)\nprint('WORKED')", worked,
+        status="disk"),
+    "files that a mapping holds": Attack(
+        LIBC + "import time\nlibc.mmap.restype = ctypes.c_void_p\n"
+        "for i in range(40):\n    fd = os.open('.', os.O_TMPFILE | os.O_RDWR)\n"
+        "    os.write(fd, bytes(1 << 20))\n"
+        "    assert libc.mmap(None, 4096, 1, 1, fd, ctypes.c_long(0)) != 2**64 - 1\n"
+        "    os.close(fd)\ntime.sleep(1)\nprint('WORKED')", worked, status="disk"),
+    "files on their way": Attack(
+        "import os, socket\na, b = socket.socketpair()\nfor i in range(40):\n"
+        "    fd = os.open('.', os.O_TMPFILE | os.O_RDWR)\n    os.write(fd, bytes(1 << 20))\n"
+        "    socket.send_fds(a, [b'x'], [fd])\n    os.close(fd)\nprint('WORKED')", worked),
+    "sparse files": Attack(
+        "for i in range(40):\n    with open(f'f{i}', 'wb') as f:\n"
+        "        f.seek(1 << 20); f.write(bytes(1 << 20))\nimport time\ntime.sleep(1)\n"
         "print('WORKED')", worked, status="disk"),
     "disk by fallocate": Attack(
         "import os\nfd = os.open('f', os.O_CREAT | os.O_RDWR)\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -163,6 +164,60 @@ def test_a_killed_host_leaves_nothing(tier: str) -> None:
     while root.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not root.exists()
+
+
+FORKING = """
+import asyncio, sys
+from sport.sandbox import ForkSandbox, Limits
+BURST = "import os\\nfor _ in range(9):\\n    if os.fork() == 0: os._exit(0)\\nos._exit(0)"
+async def main():
+    sandbox = ForkSandbox(tier=sys.argv[1], limits=Limits(processes=6))
+    base = await sandbox.open()
+    print(base.workspace.parents[1], flush=True)
+    while True:
+        outcomes = await sandbox.run(base, [BURST, "x = 1", BURST])
+asyncio.run(main())
+"""
+"""It forks, and is asked whether code may fork, all the time."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", ["strong", "standard"])
+def test_a_host_killed_while_it_forks_leaves_nothing(tier: str) -> None:
+    chance = random.Random(tier)
+    for _ in range(12):
+        with subprocess.Popen(
+            [sys.executable, "-c", FORKING, tier], stdout=subprocess.PIPE, text=True
+        ) as host:
+            assert host.stdout is not None
+            root = Path(host.stdout.readline().strip())
+            time.sleep(chance.uniform(0, 0.3))
+            host.send_signal(signal.SIGSTOP)  # it makes no more while they are listed
+            left = psutil.Process(host.pid).children(recursive=True)
+            host.send_signal(signal.SIGKILL)
+        assert root.name.startswith(PREFIX)
+        deadline = time.monotonic() + 2
+        while (root.exists() or any(map(_goes_on, left))) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        alive = list(filter(_goes_on, left))
+        held = [p.pid for p in psutil.process_iter() if str(root) in _paths(p)]
+        assert (alive, held, root.exists()) == ([], [], False)
+
+
+def _goes_on(process: psutil.Process) -> bool:
+    """Whether it has not ended; when it is reaped is up to the machine's first process."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _paths(process: psutil.Process) -> str:
+    """Where a process works: one that was forked after all were listed shows by that."""
+    try:
+        return os.readlink(f"/proc/{process.pid}/cwd")
+    except OSError:
+        return ""
 
 
 async def test_folders_of_dead_hosts_are_swept(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,7 @@ def huge() -> str:
 @tool
 def draw(text: str) -> Path:
     """Makes a file."""
-    import tempfile
-
-    path = Path(tempfile.mkdtemp(prefix="sport-test-")) / "drawn.txt"
+    path = Path(tempfile.mkdtemp()) / "drawn.txt"
     path.write_text(text)
     return path
 
@@ -142,7 +141,10 @@ async def test_code_can_handle_a_failure() -> None:
     assert outcome.stdout == "handled bad value\n"
 
 
-async def test_a_file_that_a_tool_makes_lands_in_the_callers_workspace(pictures: Path) -> None:
+async def test_a_file_that_a_tool_makes_lands_in_the_callers_workspace(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the tool's own files are the tool's
     code = "a = draw('one'); b = draw('two')\nprint(a, b, open(a).read(), open(b).read())"
     async with ForkSandbox(TOOLS) as sandbox:
         base = await sandbox.open(pictures)

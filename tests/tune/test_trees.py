@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from tune_toys import branching_world, small_world, step, tiny_model, trajectory
 
 from sport.policy.local import LocalPolicy, load_model
-from sport.tune import Hooks, LoraSettings, StepDPOConfig, TreeDPO, build_pairs, preference_logps
+from sport.tune import (
+    Hooks,
+    LoraSettings,
+    StepDPOConfig,
+    TreeDPO,
+    build_pairs,
+    preference_logps,
+    recompute,
+)
 from sport.tune import tree_forward as forward_module
 from sport.tune.tree import Tree, build_tree
 from sport.tune.tree_attention import Layout, TreeUnsupported, _flex, _structured, layout_of
@@ -135,13 +143,28 @@ def test_positions_without_axes_of_the_picture_are_seen(
 
 
 @pytest.mark.parametrize("world", ["llava", "qwen2"], indirect=True)
-def test_gradient_checkpointing_gives_the_same_gradients(world: Any) -> None:
+def test_gradient_checkpointing_gives_the_same_gradients(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With MLPs in tiles, the last of which is shorter; and afterwards the model is as before."""
     model, processor, told = world
     plain = gradients(model, preference_logps(model, processor, told, packing="tree").sum())
-    model.gradient_checkpointing_enable({"use_reentrant": False})
-    model.train()
-    logps = preference_logps(model, processor, told, packing="tree")
-    assert worst_gradient(gradients(model, logps.sum()), plain) < GRADIENT_RTOL
+    mlps = [layer.mlp for layer in model.get_decoder().layers]
+    seen: list[int] = []
+    hooks = [
+        m.gate_proj.register_forward_hook(lambda _, x, y: seen.append(len(y[0]))) for m in mlps
+    ]
+    monkeypatch.setattr(recompute, "TILE", 50)
+    with recompute.recomputing(model, wanted=True):
+        logps = preference_logps(model, processor, told, packing="tree")
+        assert worst_gradient(gradients(model, logps.sum()), plain) < GRADIENT_RTOL
+    assert max(seen) == 50 > min(seen)
+    assert len(seen) > 2 * len(set(seen)) * len(mlps), "computed again in the backward pass"
+    again = preference_logps(model, processor, told, packing="tree")
+    assert max(seen) > 50, "whole again"
+    assert worst_gradient(gradients(model, again.sum()), plain) == 0
+    for hook in hooks:
+        hook.remove()
 
 
 @pytest.mark.parametrize("world", ["llava"], indirect=True)

@@ -16,21 +16,24 @@ import sport
 from sport.tune.workers import Workers
 
 HERE = Path(__file__).parent
+ALONE = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def launch(folder: Path, out: Path) -> None:
     paths = [str(HERE), str(Path(sport.__file__).parents[1])]
-    options = ["--cpu", "--num_processes", "2", "--main_process_port", "0"]
+    # With --cpu, Accelerate starts one process, whatever --num_processes says.
+    options = ["--multi_gpu", "--num_processes", "2", "--main_process_port", "0"]
     command = [sys.executable, "-m", "accelerate.commands.launch", *options]
     done = subprocess.run(
         [*command, str(HERE / "two_workers.py"), str(folder), str(out)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), **ALONE},
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(done.stdout.split()) == ["0/2", "1/2"]
 
 
 def rows(out: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from tune_toys import small_world, tiny_model
 
 from sport.policy.local import LocalPolicy
 from sport.tune import Hooks, LoraSettings, StepDPOConfig, TreeDPO
+from sport.tune.workers import Workers
 
 CONFIG = StepDPOConfig(
     batch_pairs=20, epochs=2, learning_rate=1e-2, token_budget=256, lora=LoraSettings(r=4, alpha=8)
@@ -28,3 +29,5 @@ def tune(folder: Path, out: Path) -> Path:
 
 if __name__ == "__main__":
     tune(Path(sys.argv[1]), Path(sys.argv[2]))
+    workers = Workers()
+    sys.stdout.write(f"{workers.rank}/{workers.count}\n")

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 
 from sport.types import Gold, Step, Verdict
@@ -42,20 +44,33 @@ async def test_relabelling_changes_verdicts_and_nothing_else(tea):
             assert (old.candidates, old.chosen) == (new.candidates, new.chosen)
 
 
-def test_shuffled_verdicts_prefer_either_action_as_often(tea):
-    one, other, best = READ, "final_answer(9)", []
-    candidates = tuple(tea.candidate(c) for c in (other, one, one, other))
-    told = Verdict(best=1, reason="r", scores=(0, 1, 1, 0), verifier="x")
-    step = Step(index=0, candidates=candidates, verdict=told, chosen=1)
-    before = tea.trajectory().model_copy(update={"steps": (step,)})
+def test_shuffled_verdicts_are_those_that_were_given_but_of_other_steps(tea):
+    """As many verdicts for each place, none bound to what stands there."""
+    picks = [(1, 0), (0, 1), (2, 2), (None, 1), (1, None), (1, 1)]
+    before = [explored(tea, *pick) for pick in picks]
+    given = Counter(s.verdict.best for t in before for s in t.steps)
+    first = Counter()
     for seed in range(400):
-        [after] = shuffle([before], seed)
-        [new] = after.steps
-        assert new.verdict.scores is None, "scores would tell who had been best"
-        assert (new.candidates, new.chosen) == (step.candidates, step.chosen)
-        best.append(new.verdict.best)
-    assert set(best) == {0, 1, 3}, "an equal action is no other one"
-    assert 160 < best.count(1) < 240
+        after = shuffle(before, seed)
+        dealt = [s.verdict for t in after for s in t.steps]
+        assert Counter(v.best for v in dealt) == given
+        assert {v.scores for v in dealt} == {None}, "scores would tell who had been best"
+        for old, new in zip(before, after, strict=True):
+            kept = [(s.candidates, s.chosen) for s in old.steps]
+            assert [(s.candidates, s.chosen) for s in new.steps] == kept
+        first[after[0].steps[0].verdict.best] += 1
+    assert shuffle(before, 3) == shuffle(before, 3)
+    for best, count in given.items():
+        assert abs(first[best] / 400 - count / 12) < 0.1, "every step may get any verdict"
+
+
+def test_a_shuffled_verdict_names_a_candidate_that_exists(tea):
+    long, short = explored(tea, 2, 2), explored(tea, 0, 0)
+    step = short.steps[0].model_copy(update={"candidates": short.steps[0].candidates[:1]})
+    short = short.model_copy(update={"steps": (step,)})
+    for seed in range(20):
+        again = shuffle([long, short], seed)
+        assert all(s.verdict.best in range(len(s.candidates)) for t in again for s in t.steps)
 
 
 async def test_relabelling_shows_each_step_its_own_history(tea):
@@ -72,6 +87,19 @@ async def test_accuracy_counts_right_wrong_and_abstained_choices(tea):
     assert (got.steps, got.choices, got.right, got.wrong, got.abstained) == (6, 6, 4, 1, 1)
     assert got.accuracy == 0.8 and got.chance == pytest.approx(2.0)
     assert report.by_kind[""] == got and report.skipped == 0
+
+
+async def test_accuracy_tells_which_errors_were_named_best(tea):
+    golds = {tea.task.id: Gold(answer=7.5, tools=("ocr",))}
+    steps = [explored(tea, 1, 0), explored(tea, 0, 2), explored(tea, 2, None)]
+    errors = verifier_accuracy(steps, golds).by_error
+    # The first steps offer a wrong answer and a failure beside the right call; the second ones a
+    # repeated call and a wrong answer, and one of those has no verdict.
+    assert {name: (e.met, e.named) for name, e in errors.items()} == {
+        "wrong answer": (5, 2),
+        "failed": (3, 1),
+        "no step forward": (2, 0),
+    }
 
 
 async def test_accuracy_needs_gold_and_says_what_it_skipped(tea):

@@ -1,4 +1,4 @@
-"""`sport report`: a run's figures and pictures, from what is on the disk."""
+"""`sport report`: a run's figures and pictures, or several runs in the paper's table."""
 
 from __future__ import annotations
 
@@ -15,13 +15,36 @@ def register(app: typer.Typer) -> None:
     app.command()(report)
 
 
-def report(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:
-    """Writes report.html anew and prints the table."""
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the table; the run's own, or report.")
+    ] = None,
+) -> None:
+    """Writes a run's report anew; of evaluations, or of several runs, the paper's table."""
     with guarded():
-        from sport.evals.table import terminal_table
+        from sport.evals.contamination import check_run
         from sport.store import Run
-        from sport.view.report import write_report
 
-        opened = Run.open(run)
-        stdout.print(terminal_table(opened.metrics()))
-        stdout.print(f"report: {write_report(opened)}", markup=False)
+        opened = [Run.open(run) for run in runs]
+        for run in opened:
+            for note in check_run(run):
+                stdout.print(note, markup=False)
+        if len(opened) == 1 and opened[0].recipe.benchmark is None:
+            from sport.evals.table import terminal_table
+            from sport.view.report import write_report
+
+            stdout.print(terminal_table(opened[0].metrics()))
+            stdout.print(f"report: {write_report(opened[0])}", markup=False)
+            return
+        from sport.evals.compare import evaluations
+        from sport.evals.write import markdown, write_tables
+
+        found = evaluations([run.path for run in opened])
+        if not found:
+            raise typer.BadParameter("nothing has been evaluated yet in these runs")
+        for line in markdown(found):
+            stdout.print(line, markup=False, soft_wrap=True)
+        folder = out or (opened[0].path if len(opened) == 1 else Path("report"))
+        for file in write_tables(found, folder):
+            stdout.print(f"table: {file}", markup=False)

@@ -18,17 +18,22 @@ from rich.console import Console
 from sport.cli.guard import guarded, stdout
 
 if TYPE_CHECKING:
+    from sport.config import Recipe
     from sport.pipeline import Pipeline
 
 RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A TOML file, or `pocket` or `pocket-quick`.")
+    str,
+    typer.Argument(
+        metavar="RECIPE|RUN",
+        help="A TOML file, `pocket` or `pocket-quick`, or the folder of a run, which goes on.",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("-o", metavar="KEY=VALUE", help="Changes the recipe, as in -o explore.group=8."),
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="The run's folder; runs/<recipe> where it is left out.")
+    Path | None, typer.Option(help="The run's folder; RUN, or runs/<recipe>, if left out.")
 ]
 Tracker = Annotated[
     str | None,
@@ -39,8 +44,8 @@ Round = Annotated[int, typer.Option(min=1, help="Which round.")]
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (run, synth, explore, tune, sft, evaluate):
-        app.command("eval" if command is evaluate else command.__name__)(command)
+    for command in (run, synth, explore, tune, sft):
+        app.command(command.__name__)(command)
 
 
 def run(
@@ -53,7 +58,7 @@ def run(
     ] = False,
 ) -> None:
     """Runs a recipe to its end: explores, tunes, evaluates, reports. Resumes what was begun."""
-    with opened(recipe, override, out, tracker, quiet) as pipeline:
+    with opened(recipe, override, out, tracker, quiet=quiet) as pipeline:
         from sport.controls import run_controls
         from sport.loop import improve
 
@@ -90,7 +95,7 @@ def tune(
     tracker: Tracker = None,
 ) -> None:
     """Tunes on what a round explored."""
-    with opened(recipe, override, out, tracker) as pipeline:
+    with opened(recipe, override, out, tracker, several=True) as pipeline:
         pipeline.tune(pipeline.explored(round), pipeline.run.adapter(round - 1), round)
 
 
@@ -98,22 +103,10 @@ def sft(
     recipe: RecipeArgument, override: Overrides = None, out: Out = None, tracker: Tracker = None
 ) -> None:
     """Tunes, as a control, by imitating the chosen actions of round 1."""
-    with opened(recipe, override, out, tracker) as pipeline:
+    with opened(recipe, override, out, tracker, several=True) as pipeline:
         from sport.controls import run_control
 
         run_control(pipeline, "sft", evaluate=False)
-
-
-def evaluate(
-    recipe: RecipeArgument,
-    override: Overrides = None,
-    out: Out = None,
-    round: Annotated[int, typer.Option(min=0, help="Which round; 0 is the start.")] = 0,
-) -> None:
-    """Evaluates the policy of a round, greedily and with one sample a step."""
-    with opened(recipe, override, out) as pipeline:
-        pipeline.evaluate(pipeline.run.adapter(round), round)
-        pipeline.report()
 
 
 @contextmanager
@@ -122,19 +115,55 @@ def opened(
     overrides: list[str] | None,
     out: Path | None,
     tracker: str | None = None,
+    several: bool = False,
     quiet: bool = False,
 ) -> Iterator[Pipeline]:
-    """A recipe's run, opened for writing, with its log; failures end as one clear message."""
+    """A recipe's run, opened for writing, with its log; failures end as one clear message.
+
+    Args:
+        recipe: The recipe, or the run's folder.
+        overrides: What is changed in the recipe.
+        out: The run's folder, where it is not the recipe's.
+        tracker: Name of a tracker of Accelerate.
+        several: Whether several processes can share the work. The first one writes; the others
+            read, and say nothing but errors.
+        quiet: Whether nothing is said.
+    """
+    with guarded(shlex.join(["sport", *sys.argv[1:]])):
+        from sport import launch
+        from sport.config import is_run, load_recipe
+
+        launch.assert_whole_models()
+        if launch.count() > 1 and not several:
+            raise launch.LaunchError(
+                "this command runs in one process; `sport tune` and `sport sft` can be started by "
+                "`accelerate launch`"
+            )
+        loaded = load_recipe(recipe, overrides or [])
+        folder = out or (Path(recipe) if is_run(Path(recipe)) else Path("runs") / loaded.name)
+        with opened_recipe(loaded, folder, tracker, quiet) as pipeline:
+            yield pipeline
+
+
+@contextmanager
+def opened_recipe(
+    recipe: Recipe, folder: Path, tracker: str | None = None, quiet: bool = False
+) -> Iterator[Pipeline]:
+    """A run of a recipe, opened for writing, with its log; failures end as one clear message.
+
+    Of several processes the first one writes; the others read, and say nothing but errors.
+    """
     again = shlex.join(["sport", *sys.argv[1:]])
     with guarded(again):
-        from sport.config import load_recipe
+        from sport import launch
         from sport.pipeline import Pipeline
         from sport.progress import Progress, logged
         from sport.store import Run
 
-        loaded = load_recipe(recipe, overrides or [])
-        folder = out or Path("runs") / loaded.name
-        with Run.create(folder, loaded) as run, logged(folder / "run.log"):
+        if not launch.is_main():
+            yield Pipeline(Run.join(folder, recipe), Progress(Console(quiet=True)))
+            return
+        with Run.create(folder, recipe) as run, logged(folder / "run.log"):
             with guarded(again, folder / "run.log"):
                 progress = Progress(Console(quiet=True) if quiet else stdout)
                 progress.say(f"run folder: {folder}")

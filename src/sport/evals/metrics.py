@@ -6,8 +6,9 @@ called tools with the gold chain: matched / the longer of the two.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from operator import eq
+from typing import Any, TypeVar
 
 from sport.evals.answers import same_answer
 from sport.evals.base import Score
@@ -15,6 +16,7 @@ from sport.evals.statistics import bootstrap_mean, mcnemar_exact, paired_bootstr
 from sport.types import Record, Task, Trajectory
 
 Interval = tuple[float, float]
+T = TypeVar("T")
 
 
 def score(task: Task, trajectory: Trajectory) -> Score:
@@ -34,14 +36,45 @@ def score(task: Task, trajectory: Trajectory) -> Score:
         )
     answer = task.gold.answer if task.gold else None
     chain = task.gold.tools if task.gold else ()
+    return score_steps(
+        task,
+        trajectory,
+        None if answer is None else answered(trajectory, answer),
+        _tools(trajectory.tools) if chain else [],
+        _tools(chain),
+    )
+
+
+def score_steps(
+    task: Task,
+    trajectory: Trajectory,
+    answer: bool | None,
+    called: Sequence[T],
+    chain: Sequence[T],
+    same: Callable[[T, T], bool] = eq,
+) -> Score:
+    """The score of a trajectory whose answer has been judged.
+
+    Args:
+        task: The task.
+        trajectory: What was done about it.
+        answer: Whether its answer is right.
+        called: The tools that were called, in order.
+        chain: The gold chain; without one, ToolAcc is ``None``.
+        same: Whether a called tool is the tool of the chain.
+    """
+    first = bool(called) and bool(chain) and same(called[0], chain[0])
     return Score(
-        answer=None if answer is None else answered(trajectory, answer),
-        tool_acc=alignment(trajectory.tools, chain) if chain else None,
+        answer=answer,
+        tool_acc=alignment(called, chain, same) if chain else None,
         code_exec=_code_exec(trajectory),
         steps=len(trajectory.steps),
         finished=trajectory.end == "finished",
         kind=task.kind,
-        first_tool=trajectory.tools[:1] == tuple(chain[:1]) if chain else None,
+        first_tool=first if chain else None,
+        foreign=sum(not any(same(c, g) for g in chain) for c in called) if chain else 0,
+        missing=len(chain) - common_length(called, chain, same),
+        task=task.id,
     )
 
 
@@ -51,28 +84,28 @@ def answered(trajectory: Trajectory, answer: Any) -> bool:
     return given is not None and same_answer(given.value, answer)
 
 
-def alignment(called: Sequence[str], gold: Sequence[str]) -> float:
+def alignment(called: Sequence[T], gold: Sequence[T], same: Callable[[T, T], bool] = eq) -> float:
     """Matched tools / the longer of the two chains; ``final_answer`` does not count.
 
     Two empty chains agree: 1.
     """
     mine, theirs = _tools(called), _tools(gold)
     longer = max(len(mine), len(theirs))
-    return common_length(mine, theirs) / longer if longer else 1.0
+    return common_length(mine, theirs, same) / longer if longer else 1.0
 
 
-def common_length(a: Sequence[str], b: Sequence[str]) -> int:
+def common_length(a: Sequence[T], b: Sequence[T], same: Callable[[T, T], bool] = eq) -> int:
     """Length of the longest common subsequence."""
     row = [0] * (len(b) + 1)
     for x in a:
         above = row
         row = [0]
         for j, y in enumerate(b):
-            row.append(above[j] + 1 if x == y else max(above[j + 1], row[j]))
+            row.append(above[j] + 1 if same(x, y) else max(above[j + 1], row[j]))
     return row[-1]
 
 
-def _tools(chain: Sequence[str]) -> list[str]:
+def _tools(chain: Sequence[T]) -> list[T]:
     return [name for name in chain if name != "final_answer"]
 
 
@@ -241,6 +274,8 @@ def metric_row(
         "verifier": verifier,
         "seed": seed,
         **{key: figures[key] for key in order},
+        "right": figures["right"],
+        "answerable": figures["answerable"],
         "finished": figures["finished"],
         "gain": {k: g.model_dump(mode="json") for k, g in gain.items()} if gain else None,
         "seconds": seconds,

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -36,6 +37,7 @@ class PocketBenchmark:
     """Development tasks, on which choices are made, and test tasks, which are only measured."""
 
     name = "pocket"
+    splits: tuple[str, ...] = ("test",)
 
     def __init__(self, blobs: Path, dev: int = 200, test: int = 400) -> None:
         """Sets the sizes of the two splits; pictures go to the blob folder ``blobs``."""
@@ -73,6 +75,10 @@ class PocketBenchmark:
     def score(self, task: Task, trajectory: Trajectory) -> Score:
         """The usual metrics: see :func:`sport.evals.metrics.score`."""
         return score(task, trajectory)
+
+    def figures(self, scores: Sequence[Score]) -> Mapping[str, Any]:
+        """Nothing beyond the usual metrics."""
+        return {}
 
 
 def _swapped(tasks: Sequence[Task]) -> list[Task]:

@@ -29,6 +29,8 @@ FIRST_PROBLEM = 1_000_000
 """Seed of the first demonstrated problem; the loop's own tasks lie below."""
 
 _SHAPE_LENGTH, _SHAPE_POSITIONS = 32, 512
+_BFLOAT16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+"""Whether this processor has the instructions: emulated, a step takes many times as long."""
 
 
 class BaseRecipe(BaseModel):
@@ -167,7 +169,7 @@ class _Trainer:
         if lessons is not None:
             chosen = torch.from_numpy(lessons.pictures[[row.picture for row in rows]])
             pixels = (chosen.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=_BFLOAT16):
             loss = self._loss(ids, labels, pixels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

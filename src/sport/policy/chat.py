@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +12,10 @@ from sport.policy.parse import parse_action
 from sport.remote.adapters import ensure_loaded
 from sport.remote.client import ChatClient
 from sport.remote.wire import Choice, to_wire
-from sport.types import END_OF_ACTION, Action
+from sport.types import END_OF_ACTION, Action, Message
+
+Wire = Callable[[Sequence[Message]], tuple[list[dict[str, Any]], dict[str, Any]]]
+"""Messages as requests hold them, and further keys of the request."""
 
 
 class ChatPolicy:
@@ -25,17 +28,21 @@ class ChatPolicy:
         name: Versioned name, written into every trajectory.
     """
 
-    def __init__(self, client: ChatClient, name: str, adapter: Path | None = None) -> None:
+    def __init__(
+        self, client: ChatClient, name: str, adapter: Path | None = None, wire: Wire | None = None
+    ) -> None:
         """Used as an asynchronous context, which holds the connections.
 
         Args:
             client: Asks the server.
             name: Versioned name.
             adapter: Folder of an adapter that is loaded into the server.
+            wire: How messages are put into requests, where it is another way than the plain one.
         """
         self.name = name
         self._client = client
         self._adapter = adapter
+        self._wire = wire or _plainly
         self._model = client.model
 
     async def __aenter__(self) -> Self:
@@ -67,18 +74,22 @@ class ChatPolicy:
 
     async def _one(self, request: Request) -> Sample:
         plan = request.plan
-        messages = to_wire(request.messages)
+        messages, keys = self._wire(request.messages)
         # In the order of the plan, which is the order of the candidates.
         temperatures = list(dict.fromkeys(plan.temperatures))
         try:
-            asked = await all_of([self._at(t, request, messages) for t in temperatures])
+            asked = await all_of([self._at(t, request, messages, keys) for t in temperatures])
         except ContextFull as full:
             return full
         found = dict(zip(temperatures, map(iter, asked), strict=True))
         return [next(found[t]) for t in plan.temperatures]
 
     async def _at(
-        self, temperature: float, request: Request, messages: list[dict[str, Any]]
+        self,
+        temperature: float,
+        request: Request,
+        messages: list[dict[str, Any]],
+        keys: dict[str, Any],
     ) -> list[Action | Missing]:
         """The candidates of one temperature; those that could not be had come last."""
         plan = request.plan
@@ -89,11 +100,16 @@ class ChatPolicy:
             "top_p": plan.top_p,
             "stop": [END_OF_ACTION],
             "seed": request.seeds[plan.temperatures.index(temperature)] % 2**31,
+            **keys,
         }
         n = plan.temperatures.count(temperature)
         found = await self._client.choices(messages, n, **options)
         actions = [_action(choice, temperature) for choice in found.had]
         return [*actions, *(Missing(reason=reason) for reason in found.missing)]
+
+
+def _plainly(messages: Sequence[Message]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    return to_wire(messages), {}
 
 
 def _action(choice: Choice, temperature: float) -> Action:

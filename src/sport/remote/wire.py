@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -91,7 +92,7 @@ def _choice(data: Mapping[str, Any]) -> Choice | str:
     message = message if isinstance(message, Mapping) else {}
     if message.get("refusal") or data.get("finish_reason") == "content_filter":
         return "refusal"
-    text = _text(message.get("content"))
+    text = _text(message.get("content")) + "".join(_calls(message.get("tool_calls")))
     if not text.strip():
         return "empty"
     stop = data.get("stop_reason", ...)
@@ -104,6 +105,19 @@ def _text(content: Any) -> str:
         parts = [p.get("text") for p in content if isinstance(p, Mapping)]
         return "".join(p for p in parts if isinstance(p, str))
     return content if isinstance(content, str) else ""
+
+
+def _calls(calls: Any) -> Iterator[str]:
+    """A server's tool calls as the text that chat templates write for them."""
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            continue
+        arguments = function.get("arguments") or "{}"
+        if not isinstance(arguments, str):
+            arguments = json.dumps(arguments)
+        name = json.dumps(function["name"])
+        yield f'\n<tool_call>{{"name": {name}, "arguments": {arguments}}}</tool_call>'
 
 
 def _tokens(usage: Any) -> tuple[int, int] | None:

@@ -19,7 +19,7 @@ class Usage(NamedTuple):
     """What one process uses.
 
     Attributes:
-        ended: Whether it has ended, and only waits to be reaped.
+        ended: Whether its first thread has ended; others may go on, and hold its memory.
         cpu_s: CPU time of it and of the children that it has reaped, in seconds.
         threads: Number of threads; one that has ended and waits to be reaped has its last.
         resident: Resident memory, in bytes.
@@ -30,11 +30,25 @@ class Usage(NamedTuple):
     threads: int
     resident: int
 
+    @property
+    def over(self) -> bool:
+        """Whether all of it has ended, and it only waits to be reaped."""
+        return self.ended and self.threads <= 1
+
 
 def usage(pid: int) -> Usage | None:
     """What a process uses; ``None`` if there is none."""
+    found = _usage(f"/proc/{pid}")
+    if found is not None and found.ended and not found.over:
+        # A first thread that has ended shows no memory any more: the others do.
+        others = (_usage(f"/proc/{pid}/task/{thread}") for thread in _threads(pid))
+        found = found._replace(resident=max((u.resident for u in others if u), default=0))
+    return found
+
+
+def _usage(folder: str) -> Usage | None:
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+        with open(f"{folder}/stat", "rb", buffering=0) as file:
             text = file.read(1024)
     except OSError:
         return None
@@ -44,29 +58,68 @@ def usage(pid: int) -> Usage | None:
     return Usage(fields[0] in (b"Z", b"X"), cpu, int(fields[17]), int(fields[21]) * _PAGE)
 
 
+def _threads(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(thread) for thread in os.listdir(f"/proc/{pid}/task")]
+    return []
+
+
 def private_memory(pid: int) -> int:
     """Memory that a process shares with no other, in bytes; 0 where it cannot be told."""
-    total = 0
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-        for line in file:
-            if line.startswith(b"Private_"):
-                total += int(line.split()[1]) << 10
-    return total
+    memory = _rollup(pid)
+    return memory.get(b"Private_Clean:", 0) + memory.get(b"Private_Dirty:", 0)
+
+
+def fair_memory(pid: int) -> int:
+    """Memory of a process, what it shares divided by the number of those who share, in bytes."""
+    return _rollup(pid).get(b"Pss:", 0)
+
+
+def _rollup(pid: int) -> dict[bytes, int]:
+    """What the kernel tells of a process's memory, in bytes; by the first thread that lives."""
+    for thread in _threads(pid):
+        with contextlib.suppress(OSError), open(f"/proc/{thread}/smaps_rollup", "rb") as file:
+            lines = [line.split() for line in file.readlines()[1:]]
+            return {name: int(size) << 10 for name, size, *_ in lines}
+    return {}
 
 
 def unlinked_files(pid: int, device: int) -> dict[int, int]:
     """Files of a device that a process holds open and that have no name any more.
 
+    Each thread may have descriptors of its own.
+
     Returns:
         Their sizes on the disk by inode, in bytes.
     """
     found: dict[int, int] = {}
-    with contextlib.suppress(OSError):
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                status = os.stat(f"/proc/{pid}/fd/{fd}")
-                if status.st_dev == device and not status.st_nlink:
-                    found[status.st_ino] = status.st_blocks * 512
+    for thread in _threads(pid):
+        folder = f"/proc/{pid}/task/{thread}/fd"
+        with contextlib.suppress(OSError):
+            for fd in os.listdir(folder):
+                with contextlib.suppress(OSError):
+                    status = os.stat(f"{folder}/{fd}")
+                    if status.st_dev == device and not status.st_nlink:
+                        found[status.st_ino] = status.st_blocks * 512
+    return found
+
+
+def unlinked_mappings(pid: int, device: int) -> set[int]:
+    """Inodes of a device that a process has mapped and that have no name any more.
+
+    One mapped page keeps a whole file, after the last descriptor was closed, and only root can
+    ask how large it is.
+    """
+    found: set[int] = set()
+    wanted = f"{os.major(device):02x}:{os.minor(device):02x}".encode()
+    for thread in _threads(pid):
+        with contextlib.suppress(OSError), open(f"/proc/{thread}/maps", "rb") as file:
+            for line in file:
+                if line.endswith(b" (deleted)\n"):
+                    _, _, _, where, inode, _ = line.split(None, 5)
+                    if where == wanted:
+                        found.add(int(inode))
+            break
     return found
 
 
@@ -147,7 +200,7 @@ def end_descendants(pid: int, spared: Collection[int] = ()) -> int:
 
 def _alive(pid: int) -> bool:
     now = usage(pid)
-    return now is not None and not now.ended
+    return now is not None and not now.over
 
 
 class Process:

@@ -60,6 +60,8 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     "mq_unlink": (241, 181),
     # Disk that is not written, and so not counted in time.
     "fallocate": (285, 47),
+    # Files and pages on their way, which no process holds and nobody counts.
+    "sendmsg": (46, 211), "sendmmsg": (307, 269), "vmsplice": (278, 75),
 }  # fmt: skip
 
 SIGNALS: dict[str, tuple[int | None, int | None]] = {

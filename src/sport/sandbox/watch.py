@@ -121,7 +121,7 @@ class Watcher:
     def _run(self) -> None:
         idle_since = time.monotonic()
         while not self._closed.is_set():
-            began = time.monotonic()
+            began, worked = time.monotonic(), time.thread_time()
             for watched in list(self._watched.values()):
                 # The lock is held for one candidate at a time: its process number stays its own
                 # while it is looked at.
@@ -135,8 +135,8 @@ class Watcher:
                 self._wake.wait()
                 idle_since = time.monotonic()
             self._wake.clear()
-            # At most a fifth of one processor goes into watching.
-            self._closed.wait(max(_TICK_S, 4 * (now - began)))
+            # At most a fifth of one processor goes into watching; waiting for one is no watching.
+            self._closed.wait(max(_TICK_S, 4 * (time.thread_time() - worked)))
 
     def _look(self, watched: Watched, now: float) -> None:
         if watched.stopped or now - watched.started < _TICK_S:
@@ -173,16 +173,20 @@ class Watcher:
         bound = (self._limits.memory_mb << 20) + watched.base_memory
         if at_most <= bound:
             return False
-        # Forked processes share pages: count those once.
-        root = processes.usage(watched.process.pid)
-        below = sum(map(processes.private_memory, processes.descendants(watched.process.pid)))
-        return root is not None and root.resident + below > bound
+        # Forked processes share pages: count those once. Two counts, neither of which tells too
+        # much: the first leaves out what processes below share with each other alone, the second
+        # parts of what the candidate has in common with its world and its siblings.
+        pid = watched.process.pid
+        below = processes.descendants(pid)
+        root = processes.usage(pid)
+        alone = (root.resident if root else 0) + sum(map(processes.private_memory, below))
+        return max(alone, sum(map(processes.fair_memory, (pid, *below)))) > bound
 
     def _disk(self, watched: Watched) -> bool:
         began = time.monotonic()
         room = self._limits.disk_mb << 20
         try:
-            left = room - sum(map(folders.size_of, watched.folders)) - _unlinked(watched)
+            left = room - sum(map(folders.size_of, watched.folders)) - self._unlinked(watched)
         except folders.TooLarge:
             left = -1
         except OSError:
@@ -191,11 +195,15 @@ class Watcher:
         watched.next_disk = now + min(left / _FASTEST, 20 * (now - began))
         return left < 0
 
+    def _unlinked(self, watched: Watched) -> int:
+        """Bytes of files that a candidate removed and still has: no folder shows them.
 
-def _unlinked(watched: Watched) -> int:
-    """Bytes of files that a candidate removed and still has open: no folder shows them."""
-    device = os.stat(watched.folders[0]).st_dev
-    found: dict[int, int] = {}
-    for pid in (watched.process.pid, *processes.descendants(watched.process.pid)):
-        found |= processes.unlinked_files(pid, device)
-    return sum(found.values())
+        One that it keeps by a mapping alone counts as the largest that it could have written.
+        """
+        device = os.stat(watched.folders[0]).st_dev
+        opened: dict[int, int] = {}
+        mapped: set[int] = set()
+        for pid in (watched.process.pid, *processes.descendants(watched.process.pid)):
+            opened |= processes.unlinked_files(pid, device)
+            mapped |= processes.unlinked_mappings(pid, device)
+        return sum(opened.values()) + (len(mapped - opened.keys()) * self._limits.disk_mb << 20)

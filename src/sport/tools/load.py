@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from sport.tools.function import Tool, as_tool
 
@@ -50,6 +51,23 @@ def _builtin(name: str, builtin: Mapping[str, Callable[[], Tool]]) -> Tool:
 
 
 def _own(spec: str, root: Path) -> Tool:
+    try:
+        return as_tool(load_attribute(spec, root), spec.partition(":")[2])
+    except (TypeError, NameError) as error:
+        raise ToolNotFound(f"tools: {spec!r}: {error}") from error
+
+
+def load_attribute(spec: str, root: Path, key: str = "tools") -> Any:
+    """What ``module:attribute`` names.
+
+    Args:
+        spec: The name; the module is looked for below ``root`` first.
+        root: The recipe's folder.
+        key: Key of the recipe that errors name.
+
+    Raises:
+        ToolNotFound: The module does not load, or has no such attribute.
+    """
     module_name, _, attribute = spec.partition(":")
     try:
         module = _module(module_name, root)
@@ -58,17 +76,14 @@ def _own(spec: str, root: Path) -> Tool:
     except Exception as error:
         kind = type(error).__name__
         raise ToolNotFound(
-            f"tools: {spec!r}: {module_name} fails to load: {kind}: {error}"
+            f"{key}: {spec!r}: {module_name} fails to load: {kind}: {error}"
         ) from error
     if not hasattr(module, attribute):
         names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         near = get_close_matches(attribute, names, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(names) or 'none'}"
-        raise ToolNotFound(f"tools: {spec!r}: {module_name} has no {attribute!r}; {hint}")
-    try:
-        return as_tool(getattr(module, attribute), attribute)
-    except (TypeError, NameError) as error:
-        raise ToolNotFound(f"tools: {spec!r}: {error}") from error
+        raise ToolNotFound(f"{key}: {spec!r}: {module_name} has no {attribute!r}; {hint}")
+    return getattr(module, attribute)
 
 
 def _module(name: str, root: Path) -> ModuleType:

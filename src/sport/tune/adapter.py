@@ -47,25 +47,6 @@ def trainable(policy: LocalPolicy, settings: LoraSettings, seed: int) -> Iterato
             parameter.grad = None
 
 
-@contextmanager
-def recomputing(model: nn.Module, wanted: bool) -> Iterator[None]:
-    """Where wanted, layers keep their inputs alone, and compute again in the backward pass."""
-    if not wanted:
-        yield
-        return
-    base = base_model(model)
-    base.gradient_checkpointing_enable({"use_reentrant": False})
-    # Layers look at their own mode; what is inside of them stays in evaluation mode.
-    layers = [m for m in base.modules() if getattr(m, "gradient_checkpointing", False)]
-    for layer in layers:
-        layer.training = True
-    try:
-        yield
-    finally:
-        base.gradient_checkpointing_disable()
-        model.eval()
-
-
 def save_adapter(model: PeftModel, out: Path) -> Path:
     """Writes a PEFT adapter; the folder appears whole or not at all, and replaces an older one."""
     out.parent.mkdir(parents=True, exist_ok=True)

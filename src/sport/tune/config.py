@@ -57,8 +57,9 @@ class OptimizerSettings(Settings):
     token_budget: int = Field(16_384, ge=256)
     """Tokens of one forward, padding included; a larger batch is accumulated."""
     gradient_checkpointing: bool = False
-    """Keeps a layer's input alone and computes the layer again in the backward pass: a third more
-    time, a fraction of the memory."""
+    """Keeps a layer's input alone and computes the layer again in the backward pass: more time, a
+    fraction of the memory. On CPUs, MLPs are then also computed in tiles, and freed memory is given
+    back at once."""
     bf16: bool = False
     """Computes in bfloat16 where it is safe; weights stay as they are."""
     patience: int = Field(1, ge=1)

@@ -25,8 +25,9 @@ _ENOUGH, _SIMILAR = 1024, 0.8
 """A forward of so many tokens is worth its overhead; rows below this share of its width are not
 added to it, since padding would be computed in vain."""
 
-_LOGITS = 1 << 24
-"""Logits that are held at once: 64 megabytes in float32."""
+_LOGITS, _ROWS = 1 << 22, 256
+"""Logits that are held at once: 16 megabytes in float32; but never fewer than so many rows, for
+which a product of matrices is still efficient."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def picked_logps(model: nn.Module, hidden: Tensor, rows: Tensor, tokens: Tensor)
         parts, and again in the backward pass.
     """
     vocabulary = base_model(model).get_output_embeddings().out_features
-    size = max(1, _LOGITS // vocabulary)
+    size = max(_ROWS, _LOGITS // vocabulary)
     if len(hidden) <= size:
         return _picked(model, hidden, rows, tokens)
     parts = []

@@ -14,12 +14,13 @@ from sport.policy.encode import Encoded, action_ids, encode
 from sport.policy.forward import base_model
 from sport.policy.local import LocalPolicy
 from sport.policy.messages import history
-from sport.tune.adapter import recomputing, trainable
+from sport.tune.adapter import trainable
 from sport.tune.base import TuningError
 from sport.tune.checkpoint import identity_of
 from sport.tune.config import SFTConfig
 from sport.tune.fit import Figures, Hooks, Lesson, fit
 from sport.tune.logps import Row, action_row, group_by_length, sequence_logps
+from sport.tune.recompute import recomputing
 from sport.tune.reference import model_digest
 from sport.tune.tree import Tree, build_tree
 from sport.tune.tree_attention import allow_trees

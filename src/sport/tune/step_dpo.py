@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from sport.policy.forward import base_model
 from sport.policy.local import LocalPolicy
-from sport.tune.adapter import recomputing, trainable
+from sport.tune.adapter import trainable
 from sport.tune.base import TuningError
 from sport.tune.checkpoint import identity_of
 from sport.tune.config import PairConfig, StepDPOConfig
 from sport.tune.fit import Figures, Hooks, Lesson, fit
 from sport.tune.losses import dpo_loss
 from sport.tune.pairs import build_pairs
+from sport.tune.recompute import recomputing
 from sport.tune.reference import ReferenceCache, as_reference, model_digest
 from sport.tune.workers import Workers
 from sport.types import PreferencePair, Trajectory
@@ -174,11 +175,11 @@ class StepDPO:
             fresh: Whether the adapter is new, and so does nothing yet.
         """
         name = self.config.reference
-        cache = ReferenceCache(self._cache)
+        cache = ReferenceCache(self._cache if work.workers.is_main else None)
         weights = model_digest(work.model, adapter=name == "start" and not fresh)
         keys = [identity_of(weights, self.config.bf16, unit.digest()) for unit in units]
         dtype = torch.float64 if base_model(work.model).dtype == torch.float64 else torch.float32
-        found = {i: cache.get(key, dtype) for i, key in enumerate(keys)}
+        found = work.workers.from_main({i: cache.get(k, dtype) for i, k in enumerate(keys)})
         owed = [i for i, logps in found.items() if logps is None]
         with as_reference(work.model, name), _autocast(work.model, self.config.bf16):
             mine = self._compute(work, units, owed)

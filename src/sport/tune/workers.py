@@ -7,13 +7,14 @@ gradients are those of one process, up to the order of the sums.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from sport import launch
 
 Item = TypeVar("Item")
 
@@ -27,13 +28,20 @@ class Workers:
     """
 
     def __init__(self) -> None:
-        """Joins the other processes, where `accelerate launch` started some."""
+        """Joins the other processes, where `accelerate launch` started some.
+
+        Raises:
+            LaunchError: They are to shard the model, or have not found each other.
+        """
+        launch.assert_whole_models()
         self.rank, self.count = 0, 1
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if launch.count() > 1:
             from accelerate.state import PartialState
 
-            state: Any = PartialState()
+            # Without being told so, it takes processes without GPUs for strangers.
+            state: Any = PartialState(cpu=not torch.accelerator.is_available())
             self.rank, self.count = state.process_index, state.num_processes
+        launch.assert_all_joined(self.count)
 
     @property
     def is_main(self) -> bool:

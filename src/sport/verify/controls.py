@@ -67,11 +67,7 @@ class OracleVerifier:
         self, task: Task, steps: Sequence[Step], candidates: Sequence[Candidate]
     ) -> frozenset[int]:
         """The candidates that the oracle could name: all with the highest acceptable score."""
-        scores = self.scores(task, steps, candidates)
-        top = max(scores)
-        if top < ACCEPTABLE:
-            return frozenset()
-        return frozenset(i for i, s in enumerate(scores) if s == top)
+        return best_of(self.scores(task, steps, candidates))
 
     async def judge(
         self, task: Task, steps: Sequence[Step], candidates: Sequence[Candidate], seed: int
@@ -92,6 +88,22 @@ _REASONS = {
     _ADVANCES: "takes the next tool of the gold chain",
     _EARLY: "the right answer, before the gold chain is complete",
 }
+
+
+def best_of(scores: Sequence[float]) -> frozenset[int]:
+    """The candidates with the oracle's highest score, if it is acceptable; else none."""
+    top = max(scores)
+    return frozenset(i for i, s in enumerate(scores) if s == top >= ACCEPTABLE)
+
+
+ERRORS = {
+    _FAILED: "failed",
+    _WRONG: "wrong answer",
+    _IDLE: "no step forward",
+    _EARLY: "right answer, too early",
+    _ADVANCES: "one step forward where the answer was at hand",
+}
+"""What is wrong with a candidate that is not the best, by the oracle's score."""
 
 
 class DegradedOracle:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from sport.types import Gold, Record, Step, Trajectory, derive_seed
+from sport.types import Gold, Record, Step, Trajectory, Verdict, derive_seed
 from sport.verify.base import Verifier
-from sport.verify.controls import OracleVerifier
+from sport.verify.controls import ERRORS, OracleVerifier, best_of
 
 
 async def relabel(
@@ -38,32 +38,27 @@ async def _relabel_one(trajectory: Trajectory, verifier: Verifier, seed: int) ->
 
 
 def shuffle(trajectories: Iterable[Trajectory], seed: int) -> list[Trajectory]:
-    """Verdicts that tell nothing: in every second step, by lot, another action is named best.
+    """Verdicts that tell nothing: those that were given are dealt out anew among the steps.
 
-    It is one of the parsed candidates that differ from the best; so in each pair of such actions
-    either is preferred as often as the other. Scores go, since they would tell who had been best.
+    So the steps of a task get other steps' verdicts, and each place among the candidates is named
+    best, and each abstention made, as often as before. A verdict goes to a step with as many
+    candidates. Scores go, since they would tell who had been best.
     """
+    told = list(trajectories)
+    hands: defaultdict[int, list[int | None]] = defaultdict(list)
+    for step in (s for t in told for s in t.steps):
+        hands[len(step.candidates)].append(step.verdict.best)
+    rng = random.Random(seed)
+    for size in sorted(hands):
+        rng.shuffle(hands[size])
     return [
-        trajectory.model_copy(
-            update={"steps": tuple(_shuffled(trajectory, step, seed) for step in trajectory.steps)}
-        )
-        for trajectory in trajectories
+        t.model_copy(update={"steps": tuple(_dealt(s, hands[len(s.candidates)]) for s in t.steps)})
+        for t in told
     ]
 
 
-def _shuffled(trajectory: Trajectory, step: Step, seed: int) -> Step:
-    best = step.verdict.best
-    if best is None:
-        return step
-    rng = random.Random(derive_seed(seed, trajectory.round, trajectory.task.id, step.index))
-    mine = step.candidates[best].action.code
-    codes = [c.action.code for c in step.candidates]
-    others = [i for i, code in enumerate(codes) if code not in (None, mine)]
-    if others and rng.random() < 0.5:
-        best = rng.choice(others)
-    verdict = step.verdict.model_copy(
-        update={"best": best, "scores": None, "reason": "shuffled", "verifier": "shuffled"}
-    )
+def _dealt(step: Step, hand: list[int | None]) -> Step:
+    verdict = Verdict(best=hand.pop(), reason="shuffled", verifier="shuffled")
     return step.model_copy(update={"verdict": verdict})
 
 
@@ -100,17 +95,31 @@ class Agreement(Record):
         return self.right / judged if judged else None
 
 
+class Temptation(Record):
+    """How often a kind of error was named best where a candidate without one stood beside it.
+
+    Attributes:
+        met: Choices with a verdict in which some candidate makes this error.
+        named: Those in which such a candidate was named.
+    """
+
+    met: int = 0
+    named: int = 0
+
+
 class VerifierReport(Record):
-    """A verifier's agreement with the oracle, in all and by kind of task.
+    """A verifier's agreement with the oracle, in all, by kind of task and by kind of error.
 
     Attributes:
         overall: Over all steps.
         by_kind: Kinds in alphabetical order.
+        by_error: What a verifier was tempted by, by :data:`sport.verify.controls.ERRORS`.
         skipped: Trajectories whose task has no gold answer.
     """
 
     overall: Agreement
     by_kind: dict[str, Agreement]
+    by_error: dict[str, Temptation]
     skipped: int
 
 
@@ -126,6 +135,8 @@ def verifier_accuracy(
     oracle = OracleVerifier(golds)
     counts: dict[str, Counter[str]] = {}
     chance: dict[str, float] = {}
+    met: Counter[str] = Counter()
+    named: Counter[str] = Counter()
     skipped = 0
     for trajectory in trajectories:
         gold = golds.get(trajectory.task.id)
@@ -134,13 +145,19 @@ def verifier_accuracy(
             continue
         kind = trajectory.task.kind
         for i, step in enumerate(trajectory.steps):
-            good = oracle.acceptable(trajectory.task, trajectory.steps[:i], step.candidates)
+            scores = oracle.scores(trajectory.task, trajectory.steps[:i], step.candidates)
+            good = best_of(scores)
             counts.setdefault(kind, Counter()).update(_compare(step, good))
-            if _is_choice(step, good):
-                chance[kind] = chance.get(kind, 0.0) + len(good) / len(step.candidates)
+            if not _is_choice(step, good):
+                continue
+            chance[kind] = chance.get(kind, 0.0) + len(good) / len(step.candidates)
+            if (best := step.verdict.best) is not None:
+                met.update({ERRORS[x] for j, x in enumerate(scores) if j not in good})
+                named.update({ERRORS[scores[best]]} if best not in good else ())
     return VerifierReport(
         overall=_agreement(sum(counts.values(), Counter()), sum(chance.values())),
         by_kind={k: _agreement(counts[k], chance.get(k, 0.0)) for k in sorted(counts)},
+        by_error={e: Temptation(met=met[e], named=named[e]) for e in ERRORS.values() if met[e]},
         skipped=skipped,
     )
 

@@ -1,0 +1,1 @@
+"""The agents that a controller can be put into: how it acts, apart from what it knows."""

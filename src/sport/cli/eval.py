@@ -1,0 +1,105 @@
+"""`sport eval`: an agent on a benchmark, or a recipe's policy on the recipe's own splits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sport.cli.guard import guarded
+from sport.cli.stages import Out, Overrides, opened, opened_recipe
+
+BENCHMARKS = ("gta", "gaia", "pocket")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("eval")(evaluate)
+
+
+def evaluate(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="BENCHMARK|RECIPE",
+            help="gta, gaia or pocket; or a recipe, whose own evaluation splits are measured.",
+        ),
+    ],
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="A model's folder or name, a run's folder, a recipe, FILE.py:NAME, or gold."
+        ),
+    ] = "",
+    agent: Annotated[
+        str | None, typer.Option(help="code, json, toolcall, smolagents or no-tools.")
+    ] = None,
+    tools: Annotated[
+        str, typer.Option(help="Names with commas between; or replay, replay-paper (GTA only).")
+    ] = "",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the benchmark's data, as published.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first items.")] = None,
+    best_of: Annotated[
+        int, typer.Option(min=1, help="Candidates a step, chosen among by the verifier.")
+    ] = 1,
+    verifier: Annotated[
+        str | None, typer.Option(help="Of --best-of: rubric, llm, random or oracle.")
+    ] = None,
+    like: Annotated[str, typer.Option(help="A published row to reproduce.")] = "",
+    scorer: Annotated[str, typer.Option(help="AnsAcc of GTA by gta, mat or sport.")] = "sport",
+    pictures: Annotated[bool, typer.Option(help="Whether pictures are shown.")] = True,
+    step_by_step: Annotated[
+        bool, typer.Option(help="GTA: each gold step after the gold history.")
+    ] = False,
+    reformat: Annotated[
+        bool, typer.Option(help="GAIA: answers also put into its form, as a row of its own.")
+    ] = False,
+    override: Overrides = None,
+    out: Out = None,
+    round: Annotated[
+        int | None, typer.Option(min=0, help="Of a run or recipe: whose policy.")
+    ] = None,
+) -> None:
+    """Evaluates an agent on a benchmark; resumes what was begun."""
+    if what not in BENCHMARKS:
+        with opened(what, override, out) as pipeline:
+            number = round or 0
+            pipeline.evaluate(pipeline.run.adapter(number), number)
+            pipeline.report()
+        return
+    with guarded():
+        from sport.evals.setup import evaluation_recipe
+
+        section = {
+            "name": what,
+            "data": None if data is None else str(data.absolute()),
+            "limit": limit,
+            "best_of": best_of,
+            "like": like,
+            "scorer": scorer,
+            "pictures": pictures,
+            "step_by_step": step_by_step,
+            "reformat": reformat,
+        }
+        recipe = evaluation_recipe(
+            policy or ("pocket" if what == "pocket" and not like else ""),
+            section,
+            agent=agent,
+            tools=[name.strip() for name in tools.split(",") if name.strip()],
+            verifier=verifier,
+            round=round,
+            overrides=override or [],
+        )
+        parts = [
+            like or policy or "pocket",
+            recipe.agent,
+            f"best-of-{best_of}" if best_of > 1 else "",
+        ]
+        name = re.sub(r"[^\w.-]+", "-", "-".join(filter(None, [recipe.name, *parts]))).strip("-")
+        with opened_recipe(recipe, out or Path("runs") / name) as pipeline:
+            pipeline.measure_agent()
+            pipeline.table()
