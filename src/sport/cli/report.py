@@ -24,15 +24,16 @@ def report(
     """Writes a run's report anew; of evaluations, or of several runs, the paper's table."""
     with guarded():
         from sport.evals.contamination import check_run
-        from sport.evals.table import terminal_table
         from sport.store import Run
-        from sport.view.report import write_report
 
         opened = [Run.open(run) for run in runs]
         for run in opened:
             for note in check_run(run):
                 stdout.print(note, markup=False)
         if len(opened) == 1 and opened[0].recipe.benchmark is None:
+            from sport.evals.table import terminal_table
+            from sport.view.report import write_report
+
             stdout.print(terminal_table(opened[0].metrics()))
             stdout.print(f"report: {write_report(opened[0])}", markup=False)
             return

@@ -11,7 +11,7 @@ from sport.evals.funnel import Funnel, count
 from sport.evals.verdicts import Place, VerdictStats, verdict_stats
 from sport.tune.config import PairConfig
 from sport.types import Gold, Trajectory
-from sport.verify.relabel import Agreement, VerifierReport, verifier_accuracy
+from sport.verify.relabel import Agreement, Temptation, VerifierReport, verifier_accuracy
 
 
 @dataclass
@@ -28,7 +28,9 @@ class Digest:
     funnel: Funnel = field(default_factory=Funnel)
     verdicts: VerdictStats = field(default_factory=VerdictStats)
     agreement: VerifierReport = field(
-        default_factory=lambda: VerifierReport(overall=Agreement(), by_kind={}, skipped=0)
+        default_factory=lambda: VerifierReport(
+            overall=Agreement(), by_kind={}, by_error={}, skipped=0
+        )
     )
     tools: Counter[str] = field(default_factory=Counter)
 
@@ -110,6 +112,13 @@ def _sum(a: VerifierReport, b: VerifierReport) -> VerifierReport:
     return VerifierReport(
         overall=_both(a.overall, b.overall),
         by_kind={k: _both(a.by_kind.get(k, none), b.by_kind.get(k, none)) for k in kinds},
+        by_error={
+            error: Temptation(
+                met=sum(r.by_error[error].met for r in (a, b) if error in r.by_error),
+                named=sum(r.by_error[error].named for r in (a, b) if error in r.by_error),
+            )
+            for error in sorted(a.by_error.keys() | b.by_error.keys())
+        },
         skipped=a.skipped + b.skipped,
     )
 

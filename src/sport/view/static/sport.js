@@ -47,7 +47,9 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || first("dialog[open]")) return;
     if (event.target.matches("input, select, textarea")) {
-      if (event.key === "Escape") event.target.blur();
+      if (event.key !== "Escape") return;
+      event.preventDefault(); // a search field would forget what was looked for
+      event.target.blur();
       return;
     }
     const button = /^[0-9s]$/.test(event.key) && first(`button[data-key="${event.key}"]`);
