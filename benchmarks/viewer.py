@@ -100,7 +100,7 @@ def measured(run: Path, count: int) -> dict[str, str]:
         for what, path in pages.items():
             times = [timed(port, path)[0] for _ in range(REPEATS)]
             figures[f"{what}, ms"] = f"{median(times):.0f} (slowest {max(times):.0f})"
-        memory = psutil.Process(server.pid).memory_info().rss / 1e6
+        memory = psutil.Process(server.pid).memory_info().rss / 1e6  # type: ignore[no-untyped-call]
         figures["memory, MB"] = f"{memory:.0f}"
         size = sum(f.stat().st_size for f in run.glob("*.jsonl")) / 1e6
         figures["run's lines, MB"] = f"{size:.0f}"
