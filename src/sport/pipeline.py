@@ -325,7 +325,7 @@ class Pipeline:
                     plan=plan,
                     round=round,
                     group=group,
-                    commit=partial(self._commit, file, activity.tally, known),
+                    commit=partial(self._commit_scored, file, activity.tally, known),
                     done=activity.advance,
                     say=activity.say,
                     check=self._ledger.check,
@@ -339,16 +339,19 @@ class Pipeline:
             self.run.put_in_order(file, tasks, round)
         return seconds
 
-    def _commit(
+    def _commit_scored(
         self,
         file: Path,
         tally: Tally,
         known: Mapping[str, Task],
         trajectories: list[Trajectory],
     ) -> None:
-        self.run.append(file, trajectories)
+        self._commit(file, trajectories)
         for trajectory in trajectories:
             tally.answer(self.source.score(known[trajectory.task.id], trajectory).answer)
+
+    def _commit(self, file: Path, trajectories: list[Trajectory]) -> None:
+        self.run.append(file, trajectories)
         self._ledger.flush()
 
     def _dev_score(self, tasks: Sequence[Task], adapter: Path) -> float:

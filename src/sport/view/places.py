@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 EXPLORED = "trajectories.jsonl"
-_EVALUATION = re.compile(r"rounds/(\d+)/eval-([\w.-]+)\.jsonl")
+_EVALUATION = re.compile(r"rounds/(\d+)/eval-([\w-]+)\.jsonl")
 
 
 class Place(NamedTuple):
