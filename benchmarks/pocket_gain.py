@@ -3,8 +3,9 @@
 python benchmarks/pocket_gain.py [--quick] [--out runs/gain] [--seeds 0 1 2] [--clean MODEL]
 
 Arms of one seed share the start and what it explored; only verdicts, labels or stages differ. It
-goes on where it was stopped, arm by arm. `--clean` names a controller that was trained without
-faulty demonstrations, by `sport pocket train-base --clean`: the headroom that was designed in.
+goes on where it was stopped, arm by arm; a seed that the results have already is not measured
+again. `--clean` names a controller that was trained without faulty demonstrations, by `sport pocket
+train-base --clean`: the headroom that was designed in.
 `--tables` measures nothing: it prints the tables of the results that are there, and writes them
 and the pictures into `docs/evidence.md`.
 """
@@ -12,11 +13,11 @@ and the pictures into `docs/evidence.md`.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from sport.evals.verdicts import verdict_stats
 from sport.loop import improve
 from sport.measure import Measurement
 from sport.pipeline import Pipeline
+from sport.pocket.model import BASE
 from sport.progress import Progress
 from sport.sources import Source
 from sport.store import Run
@@ -65,10 +67,13 @@ def main() -> None:
     options = parser.parse_args()
     results = options.results or (options.out / "quick.json" if options.quick else RESULTS)
     if not options.tables:
-        seeds = options.seeds[:1] if options.quick else options.seeds
-        by_seed = [measure_seed(options.out, seed, options) for seed in seeds]
-        results.parent.mkdir(parents=True, exist_ok=True)
-        results.write_text(json.dumps(described(by_seed, options.quick), indent=1) + "\n")
+        known = measured_before(results)
+        for seed in options.seeds[:1] if options.quick else options.seeds:
+            if seed not in known:
+                known[seed] = measure_seed(options.out, seed, options)
+            results.parent.mkdir(parents=True, exist_ok=True)
+            by_seed = [known[seed] for seed in sorted(known)]
+            results.write_text(json.dumps({**subject(options.quick), "seeds": by_seed}, indent=1))
     found = json.loads(results.read_text())
     for title, text in tables(found).items():
         print(f"\n== {title}\n{text}")
@@ -104,7 +109,7 @@ def measure_seed(out: Path, seed: int, options: argparse.Namespace) -> dict[str,
             pipeline = Pipeline(run, progress)
             pipeline.evaluate(pipeline.start(), 0)
             arms[name] = measured(run, pipeline.source)["round 0"]
-    return {"seed": seed, "arms": arms, "verifier": verifier}
+    return {"seed": seed, **place(), "arms": arms, "verifier": verifier}
 
 
 def measured(run: Run, source: Source) -> dict[str, Any]:
@@ -144,8 +149,28 @@ def agreement(run: Run, round: int) -> dict[str, Any]:
     }
 
 
-def described(seeds: Sequence[Mapping[str, Any]], quick: bool) -> dict[str, Any]:
-    """The results with what one must know to place them."""
+def measured_before(results: Path) -> dict[int, Any]:
+    """The seeds that a file of results has already, of the same recipe and the same model."""
+    if not results.exists():
+        return {}
+    found = json.loads(results.read_text())
+    now = subject(found["quick"])
+    if any(found[key] != now[key] for key in ("recipe", "model")):
+        return {}
+    return {s["seed"]: s for s in found["seeds"]}
+
+
+def subject(quick: bool) -> dict[str, Any]:
+    """What is measured, and where."""
+    return {
+        "quick": quick,
+        "recipe": load_recipe("pocket").model_dump(mode="json", include={"tune", "sampling"}),
+        "model": hashlib.sha256((BASE / "model.safetensors").read_bytes()).hexdigest(),
+    }
+
+
+def place() -> dict[str, Any]:
+    """What one must know to place the figures of a seed."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE
     )
@@ -153,9 +178,6 @@ def described(seeds: Sequence[Mapping[str, Any]], quick: bool) -> dict[str, Any]
         "commit": commit.stdout.strip(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "load": [round(x, 1) for x in os.getloadavg()],
-        "quick": quick,
-        "recipe": load_recipe("pocket").model_dump(mode="json", include={"tune", "sampling"}),
-        "seeds": seeds,
     }
 
 

@@ -51,8 +51,9 @@ def headline(results: Results) -> str:
     before, after = (_right(results, arm) for arm in ("round 0", "round 1"))
     last = [a for a in arm_names(results) if re.fullmatch(r"round \d+", a)][-1]
     end = _right(results, last)
+    seeds = len(results["seeds"])
     return (
-        f"Over {len(results['seeds'])} seeds of {len(before) // len(results['seeds'])} test tasks, "
+        f"Over {seeds} seed{'s' * (seeds > 1)} of {len(before) // seeds} test tasks each, "
         f"AnsAcc rises from {_percent(before)} % to {_percent(after)} % in one round and "
         f"{_percent(end)} % after {last[6:]}; with random verdicts in place of the verifier's it "
         f"comes to {_percent(_right(results, 'random'))} %, by imitation of the chosen actions "

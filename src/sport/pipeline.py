@@ -213,15 +213,13 @@ class Pipeline:
         owed = {t.id for t in self.run.owed(what.file(self.run), tasks, what.round, TOGETHER)}
         rest = [t for t in self.run.trajectories_in(before) if t.task.id in owed]
         policy, plan = self._bench.controller(adapter), greedy(self.run.recipe)
-        known = {task.id: task for task in tasks}
 
         async def work(activity: Activity) -> None:
             async with entered(policy):
                 for start in range(0, len(rest), TOGETHER):
                     self._ledger.check()
                     part = rest[start : start + TOGETHER]
-                    formed = await put_into_form(part, policy, plan)
-                    self._commit(what.file(self.run), activity.tally, known, formed)
+                    self._commit(what.file(self.run), await put_into_form(part, policy, plan))
                     activity.advance(len(part))
 
         with (
