@@ -117,10 +117,12 @@ def limits(results: Results) -> str:
         equal = sum(f["dropped"].get("equal", 0) for f in found)
         shares = (1 - judged / steps, equal / candidates, pairs / candidates)
         oracle = (agreed["choices"] / steps, agreed["hopeless"] / steps)
-        lines.append((number, str(steps), *(f"{100 * x:.1f}" for x in (*shares, *oracle))))
+        right = _of(agreed["right"], agreed["right"] + agreed["wrong"])
+        lines.append((number, str(steps), *(f"{100 * x:.1f}" for x in (*shares, *oracle)), right))
     head = (
         "round", "steps", "without verdict, % of steps", "equal to the best, % of candidates",
         "in pairs, % of candidates", "some right, some not, % of steps", "none right, % of steps",
+        "right where there is a choice, %",
     )  # fmt: skip
     return _table(head, lines)
 

@@ -324,6 +324,9 @@ class Recipe(Section):
     def _benchmarks_are_measured_only(self) -> Self:
         if self.benchmark is not None and self.rounds:
             raise ValueError("a benchmark is measured and never trained on: set rounds = 0")
+        single = self.benchmark is not None and self.benchmark.step_by_step
+        if single and self.agent in ("smolagents", "no-tools"):
+            raise ValueError(f"step_by_step does not go with the agent {self.agent!r}")
         if self.benchmark is None and (self.agent != "code" or self.policy.kind == "gold"):
             raise ValueError(
                 'only the agent "code" is tuned; others, and the policy "gold", are evaluated'

@@ -125,7 +125,8 @@ class Progress:
         self._state.write("running", "starting")
         word, line = "ended", ""
         try:
-            yield
+            with self._state.fresh():
+                yield
         except KeyboardInterrupt:
             word, line = "stopped", "It was interrupted."
             raise
@@ -213,6 +214,25 @@ class _State:
     def __init__(self, file: Path, again: str) -> None:
         self._file = file
         self._again = again
+        self._last: tuple[str, str, int, int | None] = ("running", "", 0, None)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def fresh(self) -> Iterator[None]:
+        """Says again, every few seconds, what was said last: also while no stage tells anything."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(STALE_S / 4):
+                self.write(*self._last)
+
+        thread = threading.Thread(target=beat, name="sport-state", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def write(self, word: str, line: str, done: int = 0, total: int | None = None) -> None:
         """Replaces it. It is a courtesy: where it cannot be written, the run goes on."""
@@ -220,8 +240,9 @@ class _State:
             "state": word, "line": line, "done": done, "total": total, "again": self._again,
             "pid": os.getpid(), "updated": time.time(),
         }  # fmt: skip
+        self._last = (word, line, done, total)
         part = self._file.with_name(f".{self._file.name}")
-        with suppress(OSError):
+        with self._lock, suppress(OSError):
             part.write_text(json.dumps(state), encoding="utf-8")
             os.replace(part, self._file)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sport.types import Step
+from sport.view.text import clip, shown
 
 
 @dataclass
@@ -41,7 +42,8 @@ class Tally:
             if outcome is None:
                 self.errors["unparsed"] += 1
             elif not candidate.ok:
-                self.errors[outcome.error.type if outcome.error else outcome.status] += 1
+                name = outcome.error.type if outcome.error else outcome.status
+                self.errors[clip(shown(name).replace("\n", " "), 60)] += 1
 
     def answer(self, right: bool | None) -> None:
         """A trajectory ended; ``None`` where its answer cannot be scored."""
@@ -65,6 +67,7 @@ class Tally:
         if self.abstained:
             found.append(f"{self.abstained} abstained")
         if self.errors:
-            named = ", ".join(f"{name} {n}" for name, n in self.errors.most_common(4))
+            errors = self.errors.copy()  # others count on while this is read
+            named = ", ".join(f"{name} {n}" for name, n in errors.most_common(4))
             found.append(f"errors: {named}")
         return [*found, *filter(None, [self.spent()])]

@@ -13,6 +13,7 @@ executing one gives the observation ``o_i``; the verifier names the best candida
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,9 @@ class Record(BaseModel):
     """Base of all records: immutable, and strict about unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+_DIGEST = re.compile(r"[\w-]{1,128}", re.ASCII)  # nothing that could lead out of the folder
 
 
 class File(Record):
@@ -59,7 +63,13 @@ class File(Record):
 
     @property
     def path(self) -> Path:
-        """Where the bytes lie."""
+        """Where the bytes lie.
+
+        Raises:
+            ValueError: The digest is none: in a run of somebody else's it could be any path.
+        """
+        if not _DIGEST.fullmatch(self.sha256):
+            raise ValueError(f"{self.name}: {self.sha256[:80]!r} is no SHA-256 digest")
         return self.blobs / self.sha256[:2] / self.sha256
 
     @property

@@ -42,7 +42,7 @@ ANSWERED = Outcome(final_answer=FinalAnswer(value=1))
         ({"answer": True}, [ANSWERED], "finished", ""),
         ({"answer": None}, [ANSWERED], "finished", ""),
         ({}, [RAN], "max_steps", "gave up"),
-        ({}, [], "context_full", "gave up"),
+        ({}, [], "context_full", "no action"),
         ({}, [FAILED], "max_errors", "code error"),
         ({}, [None], "max_errors", "format"),
         ({"others": {"mat": True}, "foreign": 1}, [ANSWERED], "finished", "scorer"),

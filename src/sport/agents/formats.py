@@ -29,7 +29,9 @@ _DECODER = json.JSONDecoder()
 def read_json(action: Action) -> Action:
     """Reads ``Thought: … Action: {"tool": …, "arguments": {…}}``; one tool at a time (Lego)."""
     body = action.text.partition(END_OF_ACTION)[0]
-    start = body.find("{")
+    # A thought may hold braces of its own.
+    marked = re.search(r"\bAction:\s*(?=\{)", body)
+    start = marked.end() if marked else body.find("{")
     thought = re.sub(r"\bAction:\s*\Z", "", body[:start] if start >= 0 else body)
     thought = thought.strip().removeprefix("Thought:").strip()
     if start < 0:

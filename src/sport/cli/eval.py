@@ -66,6 +66,17 @@ def evaluate(
 ) -> None:
     """Evaluates an agent on a benchmark; resumes what was begun."""
     if what not in BENCHMARKS:
+        given = {
+            "--policy": policy, "--agent": agent, "--tools": tools, "--data": data,
+            "--limit": limit, "--best-of": best_of > 1, "--verifier": verifier, "--like": like,
+            "--scorer": scorer != "sport", "--no-pictures": not pictures,
+            "--step-by-step": step_by_step, "--reformat": reformat,
+        }  # fmt: skip
+        if wrong := [option for option, value in given.items() if value]:
+            raise typer.BadParameter(
+                f"{', '.join(wrong)}: only for a benchmark ({', '.join(BENCHMARKS)}); to evaluate "
+                f"{what} on one, give it as --policy"
+            )
         with opened(what, override, out) as pipeline:
             number = round or 0
             pipeline.evaluate(pipeline.run.adapter(number), number)

@@ -24,6 +24,7 @@ def report(
     """Writes a run's report anew; of evaluations, or of several runs, the paper's table."""
     with guarded():
         from sport.evals.contamination import check_run
+        from sport.jsonl import StoreError
         from sport.store import Run
 
         opened = [Run.open(run) for run in runs]
@@ -42,7 +43,10 @@ def report(
 
         found = evaluations([run.path for run in opened])
         if not found:
-            raise typer.BadParameter("nothing has been evaluated yet in these runs")
+            raise StoreError(
+                f"{', '.join(map(str, runs))}: nothing has been evaluated yet. Do so with "
+                "`sport eval`."
+            )
         for line in markdown(found):
             stdout.print(line, markup=False, soft_wrap=True)
         folder = out or (opened[0].path if len(opened) == 1 else Path("report"))

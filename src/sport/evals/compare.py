@@ -68,18 +68,22 @@ class Cell:
 
 @dataclass
 class Line:
-    """One line of the table."""
+    """One line of the table.
+
+    ``whose`` tells controllers of one name apart: the model, its adapter, the run that tuned it.
+    """
 
     source: str
     agent: str
     controller: str
     way: str = ""
+    whose: tuple[str, ...] = ()
     cells: dict[str, Cell] = field(default_factory=dict)
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> tuple[str, str, str, tuple[str, ...]]:
         """What lines are told apart by."""
-        return self.agent, self.controller, self.way
+        return self.agent, self.controller, self.way, self.whose
 
     @property
     def published(self) -> bool:
@@ -95,11 +99,13 @@ class Evaluation:
         run: The run's folder.
         row: Its row of ``metrics.jsonl``.
         scores: One a task, in order; empty where the run has kept none.
+        whose: The controller: model, adapter, the run that tuned it, and its tools.
     """
 
     run: Path
     row: Row
     scores: Sequence[Score]
+    whose: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -134,7 +140,13 @@ def _of_run(run: Run) -> Iterator[Evaluation]:
             Score.model_validate({k: v for k, v in json.loads(line).items() if k in _FIELDS})
             for line in read_lines(file.with_suffix(".scores.jsonl"))
         ]
-        yield Evaluation(run.path, row, scores)
+        yield Evaluation(run.path, row, scores, _whose(run, row))
+
+
+def _whose(run: Run, row: Row) -> tuple[str, ...]:
+    policy = run.recipe.policy
+    own = str(run.path) if row["round"] else ""
+    return (policy.model, policy.adapter or "", own, *run.recipe.tools)
 
 
 _FIELDS = frozenset(Score.model_fields)
@@ -150,6 +162,9 @@ def way_of(row: Row) -> str:
     parts += ["no pictures"] if protocol.get("pictures") is False else []
     parts += ["step by step"] if protocol.get("step_by_step") else []
     parts += [f"first {protocol['limit']}"] if protocol.get("limit") else []
+    parts += [f"scorer {row['scorer']}"] if row.get("scorer", "sport") != "sport" else []
+    lost = (row.get("ends") or {}).get("unavailable", 0)
+    parts += [f"{lost} not served"] if lost else []
     parts += ["answers put into form"] if row.get("reformatted") else []
     return ", ".join(filter(None, parts))
 
@@ -161,7 +176,8 @@ def lines(found: Sequence[Evaluation], benchmarks: Sequence[str]) -> list[Line]:
         row = evaluation.row
         if row["benchmark"] not in benchmarks:
             continue
-        line = Line("measured", row["agent"], row["policy"], way_of(row), _cells(row))
+        names = (row["agent"], row["policy"], way_of(row))
+        line = Line("measured", *names, evaluation.whose, _cells(row))
         same = next(
             (m for m in made if m.key == line.key and not m.cells.keys() & line.cells), None
         )
@@ -180,7 +196,7 @@ def published_lines() -> list[Line]:
             row.agent,
             row.controller,
             row.note,
-            {key: Cell(printed=text) for key, text in row.figures.items()},
+            cells={key: Cell(printed=text) for key, text in row.figures.items()},
         )
         for row in published_rows()
     ]
@@ -219,12 +235,18 @@ def differences(found: Sequence[Evaluation]) -> list[Difference]:
     made = []
     for i, after in enumerate(found):
         ids = [s.task for s in after.scores]
-        before = next(
-            (b for b in found[:i] if ids and all(ids) and [s.task for s in b.scores] == ids), None
-        )
-        if before is not None and before.row["benchmark"] == after.row["benchmark"]:
+        alike = (b for b in found[:i] if ids and all(ids) and _comparable(b, after))
+        before = next(alike, None)
+        if before is not None:
             made.append(Difference(before, after, gains(before.scores, after.scores)))
     return made
+
+
+def _comparable(one: Evaluation, other: Evaluation) -> bool:
+    """Whether both scored the same tasks by the same rule."""
+    keys = ("benchmark", "scorer")
+    same = all(one.row.get(key) == other.row.get(key) for key in keys)
+    return same and [s.task for s in one.scores] == [s.task for s in other.scores]
 
 
 def wrong_items(evaluation: Evaluation) -> dict[str, list[str]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 BenchmarkName = Literal["gta", "gaia", "pocket"]
 
@@ -36,3 +36,20 @@ class BenchmarkSettings(BaseModel):
     """The published row that the run reproduces."""
     trained_in: str | None = None
     """Folder of the run that tuned the controller: its tasks must hold no item of the benchmark."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        of_gta = {
+            "replay": self.replay is not None,
+            "step_by_step": self.step_by_step,
+            "pictures": not self.pictures,
+            "scorer": self.scorer != "sport",
+        }
+        wrong = [key for key, given in of_gta.items() if given and self.name != "gta"]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: only GTA has that; leave it out for {self.name}")
+        if self.reformat and self.name != "gaia":
+            raise ValueError(f"reformat: only GAIA has a form; leave it out for {self.name}")
+        if self.step_by_step and self.best_of > 1:
+            raise ValueError("step_by_step takes one sample a step: leave best_of out")
+        return self

@@ -1,9 +1,10 @@
 """That nothing of a benchmark is learnt from: runs of words that tasks share with its questions.
 
 A task is contaminated where eight words in a row are those of a benchmark's question, whatever the
-case and punctuation; a question of fewer words counts where the whole of it is the same. GTA's
-questions are known by hashes that are shipped; other benchmarks, GAIA among them, by their data,
-which a recipe names in ``evaluation.keep_apart``.
+case and punctuation; a question of five to seven words counts where the whole of it stands in the
+task, a shorter one where it is the whole task. GTA's questions are known by hashes that are
+shipped; other benchmarks, GAIA among them, by their data, which a recipe names in
+``evaluation.keep_apart``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ WORDS_IN_A_ROW = 8
 
 SHIPPED = Path(__file__).parent / "fingerprints"
 """Hashes of the questions of published benchmarks: their texts cannot be had from these."""
+
+_FEWEST = 5
+"""Words of the shortest question that is looked for inside a longer task."""
 
 _SHOWN = 10
 _WORD = re.compile(r"\w+")
@@ -130,15 +134,21 @@ def _of_data(folder: Path) -> Fingerprints:
     except GTAError as not_gta:
         try:
             return fingerprints("gaia", questions(folder))
-        except GAIAError:
+        except GAIAError as not_gaia:
             raise ContaminationError(
-                f"evaluation.keep_apart: {folder} holds the data of no benchmark that is known "
-                f"(GTA, GAIA): {not_gta}"
+                f"evaluation.keep_apart: {folder} holds the data of no benchmark that is known. "
+                f"As GTA's: {not_gta}. As GAIA's: {not_gaia}"
             ) from None
 
 
 def _items_of(task: Task, known: Iterable[Fingerprints]) -> list[str]:
-    its = list(hashes(task.query))
+    words = _WORD.findall(task.query.casefold())
+    parts = (
+        words[start : start + length]
+        for length in range(_FEWEST, WORDS_IN_A_ROW)
+        for start in range(len(words) - length + 1)
+    )
+    its = [*hashes(task.query), *(_hash("whole", *part) for part in parts)]
     return list(dict.fromkeys(found[h] for found in known for h in its if h in found))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import string
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,6 @@ from sport.files import Intake
 from sport.types import Gold, Task, Trajectory
 
 LEVELS = (1, 2, 3)
-SIZES = {1: 53, 2: 86, 3: 26}
-"""Questions of the validation split, by level; 165 in all."""
-
 _FOLDERS = (".", "validation", "2023/validation")
 
 
@@ -64,11 +62,20 @@ class GAIABenchmark:
         intake = Intake(file.parent.absolute(), blobs, max_pixels)
         self._tasks: list[Task] = []
         problems: list[str] = []
-        for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
+        for number, line in enumerate(_text(file).split("\n"), 1):
             if line.strip():
                 task, found = _task(line, intake)
                 problems += [f"{file}, line {number}: {problem}" for problem in found]
                 self._tasks += [task] if task else []
+        counts = Counter(task.id for task in self._tasks)
+        twice = {key: n for key, n in counts.items() if n > 1}
+        problems += [f"{file}: task_id {key!r} stands there {n} times" for key, n in twice.items()]
+        hidden = sum(t.gold is not None and t.gold.answer == "?" for t in self._tasks)
+        if hidden:
+            problems.append(
+                f"{file}: {hidden} answers are hidden ('?'): this is the test split, whose answers "
+                "are not published; give the folder 2023/validation"
+            )
         if not self._tasks and not problems:
             problems = [f"{file} holds no question"]
         if problems:
@@ -102,6 +109,13 @@ class GAIABenchmark:
         return {"levels": levels}
 
 
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise GAIAError(f"{file} is not UTF-8 text. Download it anew.") from None
+
+
 def questions(data: Path) -> dict[str, str]:
     """The questions by id, without their files.
 
@@ -109,7 +123,7 @@ def questions(data: Path) -> dict[str, str]:
         GAIAError: They cannot be read.
     """
     file = _find(data)
-    lines = [line for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+    lines = [line for line in _text(file).split("\n") if line.strip()]
     try:
         read = [_Line.model_validate_json(line) for line in lines]
     except ValidationError as error:

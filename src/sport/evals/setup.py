@@ -116,8 +116,9 @@ def _of_run(folder: Path, round: int | None) -> dict[str, Any]:
     kept["policy"].pop("adapter", None)
     if adapter is not None:
         kept["policy"]["adapter"] = str(adapter)
-    trained = run.recipe.benchmark is None and adapter is not None
-    return {**kept, **({"trained_in": str(run.path)} if trained else {})}
+    settings = run.recipe.benchmark
+    trained = settings.trained_in if settings else str(run.path) if adapter else None
+    return {**kept, **({"trained_in": trained} if trained else {})}
 
 
 def _of_recipe(file: Path) -> dict[str, Any]:

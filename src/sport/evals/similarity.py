@@ -20,16 +20,16 @@ def similarity(answer: object, references: Sequence[str]) -> float | None:
     """The best cosine similarity to a reference, not below 0 (OpenCompass, ``simscore``).
 
     Args:
-        answer: The final answer; ``None`` is a missing one, and scores 0.
+        answer: The final answer; ``None`` is a missing one, and scores 0 where others are scored.
         references: Sentences.
 
     Returns:
         In [0, 1]; ``None`` where the package sentence-transformers is not installed: unscored.
     """
-    if answer is None or not str(answer):
-        return 0.0
     if not available():
         return None
+    if answer is None or not str(answer):
+        return 0.0
     model = _model()
     vectors = model.encode([str(answer), *references], normalize_embeddings=True)
     return max(0.0, *(float(vectors[0] @ vector) for vector in vectors[1:]))

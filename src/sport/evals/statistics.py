@@ -22,6 +22,25 @@ class Difference(NamedTuple):
     hi: float
 
 
+def bootstrap_ratio(
+    parts: Sequence[float], wholes: Sequence[float], seed: int = 0
+) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of ``sum(parts) / sum(wholes)``, drawn over items.
+
+    Args:
+        parts: One an item.
+        wholes: One an item; none is 0.
+        seed: Of the draws.
+    """
+    part, whole = np.asarray(parts, np.float64), np.asarray(wholes, np.float64)
+    rng, found, rows = np.random.default_rng(seed), [], max(1, _CHUNK // part.size)
+    for start in range(0, _DRAWS, rows):
+        drawn = rng.integers(0, part.size, (min(rows, _DRAWS - start), part.size))
+        found.append(part[drawn].sum(axis=1) / whole[drawn].sum(axis=1))
+    low, high = np.quantile(np.concatenate(found), (0.025, 0.975))
+    return float(low), float(high)
+
+
 def wilson(k: int, n: int) -> tuple[float, float]:
     """The 95 % Wilson score interval of a share ``k / n``.
 

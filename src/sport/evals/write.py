@@ -164,11 +164,11 @@ def _md(cells: Sequence[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that can neither end a cell nor begin a tag."""
+    """Text that can neither end a cell nor begin a tag or a link."""
     flat = " ".join(text.split())
     for sign in "\\|<":
         flat = flat.replace(sign, f"\\{sign}")
-    return flat
+    return flat.replace("](", "]\\(")
 
 
 def _inert(text: str) -> str:

@@ -2,6 +2,7 @@
 
 # Annotations are values here: FastAPI reads them, and some are made for one application.
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -74,7 +75,9 @@ def make_app(book: Book, hosts: Sequence[str]) -> ASGIApp:
     _add_labels(app, book)
 
     @app.exception_handler(StoreError)
-    def unreadable(request: Request, error: StoreError) -> Response:
+    @app.exception_handler(sqlite3.Error)
+    @app.exception_handler(OSError)
+    def unreadable(request: Request, error: Exception) -> Response:
         return Response(str(error), 503, media_type="text/plain")
 
     return Guard(app, hosts)
@@ -178,11 +181,15 @@ def _add_labels(app: FastAPI, book: Book) -> None:
 
     @app.get("/r/{run}/label", response_class=HTMLResponse)
     def ask(entry: Named, name: str = "") -> str:
-        return labels.page(site, entry, name)
+        try:
+            return labels.page(site, entry, name)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
 
     @app.post("/r/{run}/label")
     async def answer(entry: Named, request: Request) -> Response:
-        form = {k: v[0] for k, v in parse_qs((await request.body()).decode("utf-8")).items()}
+        body = (await request.body()).decode("utf-8", "replace")
+        form = {k: v[0] for k, v in parse_qs(body).items()}
         try:
             person = await asyncio.to_thread(labels.take, entry, form)
         except ValueError as error:

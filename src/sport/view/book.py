@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -90,6 +91,7 @@ class Book:
         self._folders = [Path(f).absolute() for f in folders]
         self._entries: dict[Path, Entry] = {}
         self._slugs: dict[str, Entry] = {}
+        self.unreadable: dict[Path, str] = {}
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self.look()
@@ -120,9 +122,24 @@ class Book:
             configs = [folder / "config.toml", *sorted(folder.glob("*/config.toml"))]
             for path in (c.parent for c in configs if c.is_file()):
                 if path not in self._entries:
-                    slug = _slug(path.name, self._slugs)
-                    entry = Entry(slug, Run.open(path))
-                    self._entries[path] = self._slugs[slug] = entry
+                    self._open(path, named=path == folder)
+
+    def _open(self, path: Path, named: bool) -> None:
+        """Takes a run in; one that cannot be opened is told of, and hides no other.
+
+        Raises:
+            Exception: It was named, and cannot be opened.
+        """
+        try:
+            run = Run.open(path)
+        except Exception as error:
+            if named:
+                raise
+            self.unreadable[path] = f"{type(error).__name__}: {error}"
+            return
+        self.unreadable.pop(path, None)
+        slug = _slug(path.name, self._slugs)
+        self._entries[path] = self._slugs[slug] = Entry(slug, run)
 
     def update(self) -> None:
         """Reads what was added to any of the runs.
@@ -141,7 +158,8 @@ class Book:
 
     def _follow(self) -> None:
         while not self._ended.is_set():
-            self.look()
+            with suppress(OSError):  # a folder that has gone, for one
+                self.look()
             for entry in self.entries:
                 try:
                     entry.update()

@@ -87,6 +87,7 @@ class Index:
         Args:
             told: Told, after every transaction, how many trajectories it added.
         """
+        self._prepare()  # the file may have been deleted since
         with self.connect() as db:
             db.execute("PRAGMA synchronous = OFF")  # it can be made anew at any time
             with _transaction(db):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import threading
 from collections.abc import Mapping
 
@@ -27,7 +28,7 @@ class Labels:
 
     def page(self, site: Site, entry: Entry, name: str) -> str:
         """The next step that a person has not judged yet."""
-        person = check_person(name or getpass.getuser())
+        person = check_person(name or _user())
         known = ChoiceFile(entry.run.path, person).read()
         ballots = self._ballots(entry)
         if all(b.key in known for b in ballots):
@@ -82,6 +83,15 @@ class Labels:
                 ballots = draw(entry.run.trajectories(), STEPS, seed=0)
                 held = self._drawn[entry.slug] = (entry.state(), ballots)
             return held[1]
+
+
+def _user() -> str:
+    """A name for whoever gave none."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in containers
+        user = ""
+    return re.sub(r"[^\w.-]", "_", user).lstrip(".-") or "me"
 
 
 def _before(ballot: Ballot) -> list[Column]:

@@ -35,7 +35,13 @@ class Line:
 
 def runs_page(site: Site, book: Book) -> str:
     """All runs."""
-    return render("runs.html", site, lines=[_line(entry) for entry in book.entries])
+    lines, broken = [], [(path.name, why) for path, why in sorted(book.unreadable.items())]
+    for entry in book.entries:
+        try:
+            lines.append(_line(entry))
+        except Exception as error:  # one run must not hide the others
+            broken.append((entry.slug, f"{type(error).__name__}: {error}"))
+    return render("runs.html", site, lines=lines, broken=broken)
 
 
 def _line(entry: Entry) -> Line:

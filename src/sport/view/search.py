@@ -65,7 +65,9 @@ class Filter:
                 values += [name, getattr(self, name)]
         if words := re.findall(r"\w+", self.q):
             conditions.append("t.id IN (SELECT rowid FROM words WHERE words MATCH ?)")
-            values.append(" ".join(f'"{word}"*' for word in words[:16]))
+            values.append(" ".join(f'"{word}"*' for word in words))
+        elif self.q.strip():
+            conditions.append("0")  # nothing that could be found
         return " AND ".join(conditions), values
 
 

@@ -49,6 +49,7 @@ def serve(book: Book, port: int, browser: bool, said: Callable[[str], None]) -> 
         server_header=False,
         timeout_graceful_shutdown=2,
     )
+    listener.listen(128)  # before anybody is sent here
     said(address)
     if browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

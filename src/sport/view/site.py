@@ -21,6 +21,7 @@ from PIL import Image
 
 from sport.evals.statistics import wilson
 from sport.evals.table import METRICS, change, label, percent, preference
+from sport.images import FORMATS
 from sport.types import File
 from sport.view.places import title_of
 from sport.view.search import Filter
@@ -102,7 +103,7 @@ class Report:
     def picture(self, run: str, file: File) -> str:
         """The picture itself, scaled."""
         try:
-            with Image.open(file.path) as image:
+            with Image.open(file.path, formats=FORMATS) as image:
                 image.thumbnail((PICTURE_PX, PICTURE_PX))
                 buffer = io.BytesIO()
                 image.convert("RGB").save(buffer, format="JPEG", quality=82)

@@ -57,10 +57,10 @@ def status_of(run: Run) -> Status:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        state = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, or torn when the machine went down
         return {}
-    return state
+    return state if isinstance(state, dict) and {"updated", "again"} <= state.keys() else {}
 
 
 def _complete(run: Run) -> bool:

@@ -14,6 +14,7 @@ from pygments import highlight
 from pygments.formatters.html import HtmlFormatter
 from pygments.lexers.python import PythonLexer
 
+from sport.images import FORMATS
 from sport.tune.config import PairConfig
 from sport.tune.pairs import KEPT, fates
 from sport.types import Candidate, File, Step, Trajectory
@@ -23,6 +24,10 @@ Box = tuple[float, float, float, float]
 
 _MOST_BOXES = 200
 _DIFF_LINES = 400
+_LARGEST = 1e6
+"""Pixels; a box beyond is none."""
+_HIGHLIGHTED = 4_000
+"""Characters; the lexer's patterns take time that grows far faster than the code."""
 _LEXER = PythonLexer(stripnl=False)
 _FORMATTER = HtmlFormatter(nowrap=True, classprefix="k-")
 
@@ -146,8 +151,9 @@ def blind_columns(candidates: Sequence[Candidate], task_images: Sequence[File]) 
 def code_html(candidate: Candidate) -> Markup:
     """A candidate's code with its parts marked by classes, all of it escaped."""
     action = candidate.action
-    if action.code is None:
-        return Markup(Markup.escape(shown(clip(action.text))))
+    if action.code is None or len(action.code) > _HIGHLIGHTED:
+        text = action.text if action.code is None else action.code
+        return Markup(Markup.escape(shown(clip(text))))
     return Markup(highlight(shown(clip(action.code)), _LEXER, _FORMATTER).rstrip("\n"))
 
 
@@ -184,7 +190,7 @@ def _pictures(candidate: Candidate, known: Mapping[str, File]) -> Iterator[Pictu
 def _boxed(file: File, boxes: Sequence[Box]) -> Picture:
     title = f"{file.name} with {len(boxes)} box{'' if len(boxes) == 1 else 'es'}"
     try:
-        with Image.open(file.path) as image:
+        with Image.open(file.path, formats=FORMATS) as image:
             width, height = image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return Picture(file, title)  # PIL raises any of these for bytes that are no picture
@@ -200,7 +206,7 @@ def boxes_in(value: JsonValue) -> Iterator[Box]:
     numbers = [v for v in value if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(value) == len(numbers) == 4:
         x1, y1, x2, y2 = numbers
-        if 0 <= x1 < x2 and 0 <= y1 < y2:
+        if 0 <= x1 < x2 < _LARGEST and 0 <= y1 < y2 < _LARGEST:
             yield float(x1), float(y1), float(x2), float(y2)
         return
     for item in value[:_MOST_BOXES]:

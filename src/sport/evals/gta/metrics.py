@@ -25,7 +25,7 @@ from sport.evals.gta.replay import Match, Replay
 from sport.evals.metrics import score_steps
 from sport.evals.scorers import PROTOCOLS, Protocol, gta_match
 from sport.evals.similarity import similarity
-from sport.evals.statistics import bootstrap_mean, wilson
+from sport.evals.statistics import bootstrap_mean, bootstrap_ratio, wilson
 from sport.types import Record, Step, Task, ToolCall, Trajectory
 
 _TINY = 1e-5  # as published: keeps an F1 of nothing from being a division by zero
@@ -90,7 +90,9 @@ def score_item(
     """
     given = trajectory.final_answer
     answer = None if given is None else given.value
-    by_all = {p: gta_match(answer, item.gt_answer, p) for p in PROTOCOLS}
+    # Sentences have a similarity in place of a match, and pictures have neither.
+    matched = item.kind == "text"
+    by_all = {p: gta_match(answer, item.gt_answer, p) if matched else None for p in PROTOCOLS}
     usual = score_steps(
         task,
         trajectory,
@@ -257,13 +259,17 @@ def _step_metrics(scores: Sequence[GTAScore], seed: int) -> dict[str, Any]:
     }
     # Turns of one item hang together: the intervals are drawn over items.
     per_item = {
-        "gta_inst_acc_ci": [s.inst / s.turns for s in scores if s.turns],
-        "gta_tool_acc_ci": [s.tool_hits / s.gold_calls for s in scores if s.gold_calls],
-        "gta_arg_acc_ci": [s.arg_hits / s.gold_calls for s in scores if s.gold_calls],
-        "gta_summ_acc_ci": summed,
+        "gta_inst_acc_ci": [(s.inst, s.turns) for s in scores if s.turns],
+        "gta_tool_acc_ci": [(s.tool_hits, s.gold_calls) for s in scores if s.gold_calls],
+        "gta_arg_acc_ci": [(s.arg_hits, s.gold_calls) for s in scores if s.gold_calls],
     }
-    drawn = {k: bootstrap_mean(v, seed) if v else None for k, v in per_item.items()}
+    drawn = {k: _drawn(pairs, seed) if pairs else None for k, pairs in per_item.items()}
+    drawn["gta_summ_acc_ci"] = bootstrap_mean(summed, seed) if summed else None
     return {**row, **counts, **drawn}
+
+
+def _drawn(pairs: Sequence[tuple[float, float]], seed: int) -> tuple[float, float]:
+    return bootstrap_ratio([part for part, _ in pairs], [whole for _, whole in pairs], seed)
 
 
 def _share(part: float, whole: int) -> float | None:

@@ -56,6 +56,7 @@
     const action = button ? () => button.click() : keys[event.key];
     if (!action) return;
     event.preventDefault();
+    if (button && event.repeat) return; // a key that is held must not judge the next step, too
     action();
   });
 
