@@ -17,7 +17,7 @@ INK = "#010203"
 """Stands for the page's text colour in a picture that is put into a page."""
 
 _METHOD = "#2f6fde"
-_CONTROLS = {"random": "#d9822b", "shuffled": "#b5589b", "sft": "#2f9e6e", "oracle": "#8a63d2"}
+_CONTROLS = {"random": "#c26f1a", "shuffled": "#b5589b", "sft": "#26875d", "oracle": "#8a63d2"}
 _OTHER = "#7f8792"
 
 

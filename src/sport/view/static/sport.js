@@ -65,6 +65,14 @@
     if (opener) document.getElementById(opener.dataset.open)?.showModal();
   });
 
+  // What somebody has opened, or stands on, is not taken away by an update: it comes later.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const part = event.detail.target;
+    if (part.id === "figures" && part.querySelector("details[open], :focus")) {
+      event.detail.shouldSwap = false;
+    }
+  });
+
   document.addEventListener("input", (event) => {
     const selector = event.target.dataset?.filter;
     if (!selector) return;
