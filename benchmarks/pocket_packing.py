@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pocket_gain import QUICK, described, measured
+from pocket_gain import QUICK, measured, place, subject
 from pocket_tables import change
 from rich.console import Console
 
@@ -40,7 +40,7 @@ def main() -> None:
     results = options.results or (options.out / "quick.json" if options.quick else RESULTS)
     seeds = options.seeds[:1] if options.quick else options.seeds
     measured_seeds = [measure_seed(options.out, seed, options.quick) for seed in seeds]
-    found = described(measured_seeds, options.quick)
+    found = {**subject(options.quick), **place(), "seeds": measured_seeds}
     found["differences"] = differences(found)
     results.parent.mkdir(parents=True, exist_ok=True)
     results.write_text(json.dumps(found, indent=1) + "\n")

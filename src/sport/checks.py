@@ -139,7 +139,7 @@ def _memory(recipe: Recipe, tuning: float, weights: float) -> Finding:
             return Finding(False, f"{told}, and policy.device is cuda: there is no such GPU here")
         total = torch.cuda.get_device_properties(recipe.policy.device).total_memory
     else:
-        total = psutil.virtual_memory().total  # type: ignore[no-untyped-call]
+        total = psutil.virtual_memory().total
     mend = (
         ""
         if total > 1.1 * tuning
