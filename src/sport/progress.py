@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -162,25 +162,15 @@ class Progress:
             refresh_per_second=4,
         )
 
-    @contextmanager
-    def _beating(self, activity: Activity) -> Iterator[None]:
-        ended = threading.Event()
-
+    def _beating(self, activity: Activity) -> AbstractContextManager[None]:
         def beat() -> None:
-            while not ended.wait(min(_STATE_EVERY_S, self._heartbeat / 2)):
-                self._tell(activity)
-                silent = time.monotonic() - self._spoke
-                if silent >= self._heartbeat and not self.console.is_terminal:
-                    self._print(activity.line())
+            self._tell(activity)
+            silent = time.monotonic() - self._spoke
+            if silent >= self._heartbeat and not self.console.is_terminal:
+                self._print(activity.line())
 
         self._tell(activity)
-        thread = threading.Thread(target=beat, name="sport-heartbeat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return _every(min(_STATE_EVERY_S, self._heartbeat / 2), beat)
 
     def _tell(self, activity: Activity) -> None:
         if self._state is not None:
@@ -208,6 +198,24 @@ def _display(activity: Activity, figures: list[str]) -> RenderableType:
     return Group(*(Text(line, style="dim") for line in figures), bar, Text(counts, style="dim"))
 
 
+@contextmanager
+def _every(seconds: float, work: Callable[[], None]) -> Iterator[None]:
+    """Does something again and again in a thread, as long as the block runs."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(seconds):
+            work()
+
+    thread = threading.Thread(target=beat, name="sport-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 class _State:
     """The file that says what a run does."""
 
@@ -217,22 +225,9 @@ class _State:
         self._last: tuple[str, str, int, int | None] = ("running", "", 0, None)
         self._lock = threading.Lock()
 
-    @contextmanager
-    def fresh(self) -> Iterator[None]:
+    def fresh(self) -> AbstractContextManager[None]:
         """Says again, every few seconds, what was said last: also while no stage tells anything."""
-        ended = threading.Event()
-
-        def beat() -> None:
-            while not ended.wait(STALE_S / 4):
-                self.write(*self._last)
-
-        thread = threading.Thread(target=beat, name="sport-state", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return _every(STALE_S / 4, lambda: self.write(*self._last))
 
     def write(self, word: str, line: str, done: int = 0, total: int | None = None) -> None:
         """Replaces it. It is a courtesy: where it cannot be written, the run goes on."""

@@ -83,6 +83,15 @@ async def solve_by_library(
     )
 
 
+def _comes_of(error: BaseException | None, kind: type[Exception]) -> bool:
+    """Whether an error is of a kind, or was raised because of, or while handling, one that is."""
+    while error is not None:
+        if isinstance(error, kind):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 class Bridge:
     """What the library, in its thread, asks of our event loop; and what came of it.
 
@@ -110,11 +119,16 @@ class Bridge:
         self._outcomes: list[Outcome] = []
 
     def run(self, agent: Any, query: str, pictures: Sequence[Any]) -> None:
-        """Runs the agent in this thread; that the policy gives no action ends it."""
+        """Runs the agent in this thread; that the policy gives no action ends it.
+
+        Raises:
+            Exception: Whatever else the library fails with.
+        """
         try:
             agent.run(query, images=list(pictures) or None)
-        except Exception:
-            if self.end is None:
+        except Exception as error:
+            # The library wraps what its model raises; why there was no action is in `detail`.
+            if not _comes_of(error, NoAction):
                 raise
 
     def generate(self, messages: tuple[Message, ...], stops: Sequence[str]) -> str:

@@ -72,15 +72,8 @@ def evaluate(
             "--scorer": scorer != "sport", "--no-pictures": not pictures,
             "--step-by-step": step_by_step, "--reformat": reformat,
         }  # fmt: skip
-        if wrong := [option for option, value in given.items() if value]:
-            raise typer.BadParameter(
-                f"{', '.join(wrong)}: only for a benchmark ({', '.join(BENCHMARKS)}); to evaluate "
-                f"{what} on one, give it as --policy"
-            )
-        with opened(what, override, out) as pipeline:
-            number = round or 0
-            pipeline.evaluate(pipeline.run.adapter(number), number)
-            pipeline.report()
+        misplaced = [option for option, value in given.items() if value]
+        _on_own_splits(what, misplaced, override, out, round)
         return
     with guarded():
         from sport.evals.setup import evaluation_recipe
@@ -105,12 +98,28 @@ def evaluate(
             round=round,
             overrides=override or [],
         )
-        parts = [
-            like or policy or "pocket",
-            recipe.agent,
-            f"best-of-{best_of}" if best_of > 1 else "",
-        ]
-        name = re.sub(r"[^\w.-]+", "-", "-".join(filter(None, [recipe.name, *parts]))).strip("-")
+        best = f"best-of-{best_of}" if best_of > 1 else ""
+        name = _folder_name(recipe.name, like or policy or "pocket", recipe.agent, best)
         with opened_recipe(recipe, out or Path("runs") / name) as pipeline:
             pipeline.measure_agent()
             pipeline.table()
+
+
+def _on_own_splits(
+    recipe: str, misplaced: list[str], override: Overrides, out: Out, round: int | None
+) -> None:
+    """Measures a round's policy on the splits of its recipe; ``misplaced`` options are an error."""
+    if misplaced:
+        raise typer.BadParameter(
+            f"{', '.join(misplaced)}: only for a benchmark ({', '.join(BENCHMARKS)}); to evaluate "
+            f"{recipe} on one, give it as --policy"
+        )
+    with opened(recipe, override, out) as pipeline:
+        number = round or 0
+        pipeline.evaluate(pipeline.run.adapter(number), number)
+        pipeline.report()
+
+
+def _folder_name(*parts: str) -> str:
+    """The parts with dashes between, as a name that any file system takes."""
+    return re.sub(r"[^\w.-]+", "-", "-".join(filter(None, parts))).strip("-")
