@@ -13,8 +13,8 @@ from typing import Any
 
 from transformers import Qwen2Config, Qwen2VLConfig, Qwen3VLConfig
 
-from sport.config import load_recipe
 from sport.memory import footprint
+from sport.recipes import load_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 GIB = 2**30

@@ -26,7 +26,7 @@ from pocket_tables import tables, write_page
 from rich.console import Console
 
 from sport.assemble import golds
-from sport.config import DPOStage, load_recipe
+from sport.config import DPOStage
 from sport.controls import run_control
 from sport.evals.funnel import count
 from sport.evals.verdicts import verdict_stats
@@ -35,6 +35,7 @@ from sport.measure import Measurement
 from sport.pipeline import Pipeline
 from sport.pocket.model import BASE
 from sport.progress import Progress
+from sport.recipes import load_recipe
 from sport.sources import Source
 from sport.store import Run
 from sport.verify.relabel import verifier_accuracy

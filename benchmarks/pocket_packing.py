@@ -19,9 +19,10 @@ from pocket_gain import QUICK, measured, place, subject
 from pocket_tables import change
 from rich.console import Console
 
-from sport.config import DPOStage, TuneStage, load_recipe
+from sport.config import DPOStage, TuneStage
 from sport.pipeline import Pipeline
 from sport.progress import Progress
+from sport.recipes import load_recipe
 from sport.store import Run
 
 RESULTS = Path(__file__).parent / "results" / "pocket_packing.json"

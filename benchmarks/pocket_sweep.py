@@ -15,9 +15,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sport.config import DPOStage, SFTStage, TuneStage, load_recipe
+from sport.config import DPOStage, SFTStage, TuneStage
 from sport.pipeline import Pipeline
 from sport.progress import Progress
+from sport.recipes import load_recipe
 from sport.store import Run
 
 RESULTS = Path(__file__).parent / "results" / "pocket_sweep.json"

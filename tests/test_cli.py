@@ -72,7 +72,7 @@ def test_a_folder_of_another_recipe(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_being_written(tmp_path: Path) -> None:
-    from sport.config import load_recipe
+    from sport.recipes import load_recipe
     from sport.store import Run
 
     recipe = own_tasks(tmp_path, {"query": "q"})

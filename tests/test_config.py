@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from sport.config import Recipe, RecipeError, differences, load_recipe, parse_recipe
+from sport.config import Recipe, RecipeError
+from sport.recipes import differences, load_recipe, parse_recipe
 
 
 def recipe_file(folder: Path, text: str) -> str:

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from fault_server import FaultServer
 from sport.cli import app
-from sport.config import load_recipe
 from sport.estimate import at_most, likely, loads
+from sport.recipes import load_recipe
 from sport.remote.ledger import of_models
 from sport.store import Run
 from test_remote_runs import recipe, says

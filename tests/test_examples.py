@@ -10,7 +10,7 @@ import pytest
 from rapidfuzz.distance import Levenshtein
 
 from sport.blobs import BlobStore
-from sport.config import load_recipe
+from sport.recipes import load_recipe
 from sport.tasks import load_tasks, split_by_picture
 from sport.tools.load import load_tools
 from sport.tools.ocr import ocr

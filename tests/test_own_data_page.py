@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sport.config import load_recipe
+from sport.recipes import load_recipe
 
 PAGE = Path(__file__).parents[1] / "docs" / "own-data.md"
 BLOCK = re.compile(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sport.checks import _rank_of_command
-from sport.config import load_recipe
+from sport.recipes import load_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 NAMES = sorted(p.name for p in RECIPES.glob("*.toml"))

@@ -10,11 +10,12 @@ from typer.testing import CliRunner
 
 import by_heart
 from sport.cli import app
-from sport.config import RecipeError, load_recipe
+from sport.config import RecipeError
 from sport.controls import run_control
 from sport.loop import improve
 from sport.pipeline import Pipeline
 from sport.progress import Progress
+from sport.recipes import load_recipe
 from sport.store import Run
 
 CONTROLS = ("random", "shuffled-2", "sft", "oracle", "oracle-60")

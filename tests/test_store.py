@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sport.config import Recipe, parse_recipe
+from sport.config import Recipe
 from sport.jsonl import StoreError, append_lines, keep_lines, mend, read_lines
+from sport.recipes import parse_recipe
 from sport.store import Run
 from sport.types import PreferencePair, Task, Trajectory
 

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 import by_heart
 from sport.cli import app
-from sport.config import RecipeError, load_recipe
+from sport.config import RecipeError
+from sport.recipes import load_recipe
 from sport.store import Run
 
 T3 = """

@@ -9,10 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sport.assemble import Workbench, model_path
+from sport.assemble import model_path
 from sport.config import Recipe
 from sport.remote.probe import Finding
 from sport.types import Task
+from sport.workbench import Workbench
 
 _GIB = 2**30
 _RANK = 16

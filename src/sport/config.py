@@ -1,21 +1,16 @@
-"""Recipes: one TOML file says what a run does.
+"""What a recipe says: its sections and keys, their bounds, and what goes together.
 
-A recipe is validated before anything starts: an unknown key names the nearest known one. Paths
-are relative to the recipe's file. The docstring of a field is its documentation.
+The docstring of a field is its documentation; :mod:`sport.recipes` reads the file.
 """
 
 from __future__ import annotations
 
-import difflib
-import os
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sport.agents.base import AgentName
 from sport.evals.config import BenchmarkSettings
@@ -23,9 +18,6 @@ from sport.policy.base import SamplingPlan
 from sport.remote.config import BudgetSettings, ServerSettings, ServeSettings
 from sport.sandbox.base import Limits
 from sport.tune.config import PairConfig, SFTConfig, StepDPOConfig
-
-BUILT_IN = Path(__file__).parent / "pocket"
-"""Folder of the recipes that are shipped: ``pocket`` and ``pocket-quick``."""
 
 Control = Annotated[str, Field(pattern=r"^(random|sft|shuffled(-\d+)?|oracle(-\d\d)?)$")]
 """Name of a control; see :mod:`sport.controls`."""
@@ -368,193 +360,3 @@ class Recipe(Section):
     def to_toml(self) -> str:
         """The recipe with every default written out."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
-
-
-RUN_RECIPE = "config.toml"
-"""The recipe in a run's folder, every default written out."""
-
-_PATHS = frozenset(
-    {
-        "tasks",
-        "benchmark.data",
-        "policy.model",
-        "policy.adapter",
-        "verifier.prompt",
-        "keep.prompt",
-    }
-)
-
-
-def find_recipe(recipe: str) -> Path:
-    """The file of a recipe: a path, a run's folder, which holds its own, or a built-in one's name.
-
-    Raises:
-        RecipeError: There is none.
-    """
-    path = Path(recipe)
-    if path.is_file():
-        return path
-    if is_run(path):
-        return path / RUN_RECIPE
-    built_in = BUILT_IN / f"{recipe}.toml"
-    if built_in.is_file():
-        return built_in
-    known = sorted(p.stem for p in BUILT_IN.glob("*.toml"))
-    if path.is_dir():
-        raise RecipeError(f"{path} is neither a recipe nor a run: it has no {RUN_RECIPE}.")
-    hint = _nearest(recipe, known)
-    raise RecipeError(
-        f"There is no recipe {recipe!r}: it is neither a file, nor the folder of a run, nor a "
-        f"built-in one ({', '.join(known)}).{hint}"
-    )
-
-
-def is_run(path: Path) -> bool:
-    """Whether a folder is a run's: it holds the recipe that it was made by."""
-    return (path / RUN_RECIPE).is_file()
-
-
-def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe and applies overrides.
-
-    Args:
-        recipe: Path of a TOML file or of a run's folder, or a built-in name.
-        overrides: Such as ``explore.max_steps=4``; values are TOML, and bare words are text. A
-            path given here is relative to the working directory.
-
-    Raises:
-        RecipeError: All that is wrong with it.
-    """
-    file = find_recipe(recipe)
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{file}: this is not valid TOML: {error}") from None
-    data = apply_overrides(data, overrides)
-    data.setdefault("name", file.stem)
-    root = data.get("root", ".")
-    if isinstance(root, str):
-        data["root"] = str((file.parent / root).absolute())
-    return parse_recipe(data, str(file))
-
-
-def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A recipe's data with overrides such as ``explore.max_steps=4``.
-
-    Raises:
-        RecipeError: An override is none.
-    """
-    for override in overrides:
-        _override(data, override)
-    return data
-
-
-def with_teacher(recipe: Recipe, teacher: str) -> Recipe:
-    """A recipe that explores with another policy: a model, or the policy of another recipe.
-
-    Raises:
-        RecipeError: The other recipe is not one.
-    """
-    if not teacher.endswith(".toml"):
-        return with_student(recipe, teacher)
-    other = load_recipe(teacher)
-    policy = other.policy
-    places = {
-        name: str(other.path(value))
-        for name, value in (("model", policy.model), ("adapter", policy.adapter))
-        if value is not None and other.path(value).exists()
-    }
-    return recipe.model_copy(update={"policy": policy.model_copy(update=places)})
-
-
-def with_student(recipe: Recipe, model: str) -> Recipe:
-    """A recipe whose policy is another model, loaded on this machine as the recipe's would be."""
-    same = recipe.policy.model_dump(exclude={"kind", "server", "serve", "model", "adapter"})
-    folder = os.path.abspath(model) if Path(model).is_dir() else model
-    return recipe.model_copy(update={"policy": PolicySettings(model=folder, **same)})
-
-
-def parse_recipe(data: Mapping[str, Any], source: str) -> Recipe:
-    """Validates a recipe's data; ``source`` is what errors call it.
-
-    Raises:
-        RecipeError: All that is wrong with it, one line each.
-    """
-    try:
-        return Recipe.model_validate(data)
-    except ValidationError as error:
-        problems = [_problem(e["loc"], e["type"], e["msg"], e["input"]) for e in error.errors()]
-        raise RecipeError("\n".join(f"{source}: {p}" for p in problems)) from None
-
-
-def differences(a: Recipe, b: Recipe) -> list[str]:
-    """The dotted keys in which two recipes differ."""
-    flat_a, flat_b = _flatten(a.model_dump(mode="json")), _flatten(b.model_dump(mode="json"))
-    return sorted(k for k in flat_a.keys() | flat_b.keys() if flat_a.get(k) != flat_b.get(k))
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    key, text = key.strip(), text.strip()
-    if not separator or not key:
-        raise RecipeError(f"-o {override}: an override is `key=value`, as in -o rounds=2")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    if key in _PATHS and isinstance(value, str) and Path(value).exists():
-        value = os.path.abspath(value)
-    *parents, last = key.split(".")
-    section = data
-    for parent in parents:
-        section = section.setdefault(parent, {})
-        if not isinstance(section, dict):
-            raise RecipeError(f"-o {override}: {parent!r} is not a section with keys of its own")
-    section[last] = value
-
-
-def _problem(loc: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
-    """One line on one thing that is wrong."""
-    # A tagged union puts its tag into the location; the recipe has no such key.
-    tags = {"dpo", "sft"} if loc and loc[0] == "tune" else set()
-    keys = [k for k in loc if k not in tags]
-    where = ".".join(str(k + 1) if isinstance(k, int) else k for k in keys)
-    if kind == "extra_forbidden":
-        known = _known_keys(loc[:-1])
-        return f"unknown key {where!r}.{_nearest(str(loc[-1]), known)} Known: {', '.join(known)}."
-    if kind == "value_error":
-        where = f"{where}: " if len(keys) > 1 else ""
-        return where + message.removeprefix("Value error, ")
-    if kind.startswith("union_tag"):
-        return f'{where}: a stage has kind = "dpo" or kind = "sft"'
-    shown = f" (it is {value!r})" if isinstance(value, str | int | float | bool) else ""
-    return f"{where}: {message[:1].lower()}{message[1:]}{shown}"
-
-
-def _known_keys(loc: Iterable[int | str]) -> list[str]:
-    """The keys of the section at a location."""
-    model: type[BaseModel] = Recipe
-    for key in loc:
-        if key in ("dpo", "sft"):
-            model = DPOStage if key == "dpo" else SFTStage
-        elif isinstance(key, str) and key in model.model_fields:
-            annotation = model.model_fields[key].annotation
-            for kind in (annotation, *get_args(annotation)):
-                if isinstance(kind, type) and issubclass(kind, BaseModel):
-                    model = kind
-    return sorted(model.model_fields)
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
-
-
-def _flatten(data: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(data, dict):
-        return {prefix: data}
-    return {
-        k: v
-        for key, value in data.items()
-        for k, v in _flatten(value, f"{prefix}.{key}" if prefix else key).items()
-    }

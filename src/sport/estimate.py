@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sport.assemble import Workbench
 from sport.blobs import BlobStore
 from sport.config import Recipe
 from sport.remote.config import Price
 from sport.sources import open_source
 from sport.types import Message, Task
+from sport.workbench import Workbench
 
 CHARS_A_TOKEN = 3.5
 """Characters of English and code in a token, roughly."""

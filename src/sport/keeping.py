@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sport.assemble import Workbench, entered
+from sport.assemble import entered
 from sport.concurrency import all_of
 from sport.jsonl import append_lines, mend, read_lines
 from sport.progress import Activity, Progress
 from sport.remote.ledger import Ledger
 from sport.store import Run
 from sport.types import Step, Trajectory
+from sport.workbench import Workbench
 
 if TYPE_CHECKING:
     from sport.verify.trajectory import Opinion, TrajectoryVerifier

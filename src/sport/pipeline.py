@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
-from sport.assemble import Workbench, entered, golds, greedy
+from sport.assemble import entered, golds, greedy
 from sport.config import Control, TuneStage
 from sport.evals.base import Equipment
 from sport.evals.contamination import check_run, check_tasks
@@ -24,6 +24,7 @@ from sport.store import Run
 from sport.tally import Tally
 from sport.tuning import Tuning, imitation
 from sport.types import Task, Trajectory
+from sport.workbench import Workbench
 
 
 class Pipeline:

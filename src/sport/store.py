@@ -39,7 +39,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sport.blobs import BlobStore
-from sport.config import RUN_RECIPE, Recipe, differences, parse_recipe
+from sport.config import Recipe
 from sport.jsonl import (
     StoreError,
     append_lines,
@@ -50,6 +50,7 @@ from sport.jsonl import (
     storing,
     write_whole,
 )
+from sport.recipes import RUN_RECIPE, differences, parse_recipe
 from sport.remote.ledger import Account, Usage, read_usage
 from sport.types import PreferencePair, Record, Task, Trajectory
 

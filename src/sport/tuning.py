@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sport import launch
-from sport.assemble import Workbench
 from sport.config import Control, DPOStage, TuneStage
 from sport.progress import Activity, Progress
 from sport.store import Run
 from sport.tune.config import PairConfig
 from sport.types import Trajectory, derive_seed
+from sport.workbench import Workbench
 
 if TYPE_CHECKING:
     from sport.tune.base import Tuner

@@ -9,11 +9,11 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from sport.cli import app
-from sport.config import parse_recipe
 from sport.evals.gta.metrics import GTAScore, figures
 from sport.evals.metrics import metric_row, summarise
 from sport.evals.published import FILE, published_rows
 from sport.evals.statistics import wilson
+from sport.recipes import parse_recipe
 from sport.store import Run
 
 # As the table is printed (arXiv 2504.21561), a second time: ToolAcc, CodeExec, AnsAcc, L1-L3, GAIA.

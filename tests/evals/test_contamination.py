@@ -7,7 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 from sport.cli import app
-from sport.config import parse_recipe
 from sport.evals.contamination import (
     ContaminationError,
     check,
@@ -17,6 +16,7 @@ from sport.evals.contamination import (
     shipped,
 )
 from sport.pocket.benchmark import PocketBenchmark
+from sport.recipes import parse_recipe
 from sport.synthesis.grammar import GrammarSynthesizer
 from sport.types import Task
 

@@ -12,10 +12,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from sport.agents.base import Agent
-from sport.assemble import Workbench, greedy
+from sport.assemble import greedy
 from sport.blobs import BlobStore
 from sport.cli import app
-from sport.config import Recipe, parse_recipe
+from sport.config import Recipe
 from sport.evals.base import Turn
 from sport.evals.config import BenchmarkSettings
 from sport.evals.gta.benchmark import GTABenchmark
@@ -25,8 +25,10 @@ from sport.evals.gta.metrics import GTAScore
 from sport.evals.gta.replay import UNRECORDED, Replay
 from sport.evals.metrics import summarise
 from sport.evals.reasons import reason
+from sport.recipes import parse_recipe
 from sport.store import Run
 from sport.types import Task, Trajectory
+from sport.workbench import Workbench
 
 SMALL = Path(__file__).parents[1] / "data" / "gta_small.json"
 BESIDE = Path(__file__).parents[3] / "shared" / "data"

@@ -10,11 +10,11 @@ from PIL import Image
 from rich.console import Console
 
 from made_run import HOSTILE, fill, single
-from sport.config import parse_recipe
 from sport.evals.curve import curve_png, curve_svg
 from sport.evals.funnel import count
 from sport.evals.metrics import metric_row, score, summarise
 from sport.evals.table import terminal_table
+from sport.recipes import parse_recipe
 from sport.store import Run
 from sport.tune.config import PairConfig
 from sport.view.report import write_report

@@ -8,13 +8,14 @@ import pytest
 from evals.test_compare import gta_run
 from sport.agents.formats import read_json
 from sport.blobs import BlobStore
-from sport.config import RecipeError, parse_recipe
+from sport.config import RecipeError
 from sport.evals.compare import differences, evaluations, lines
 from sport.evals.contamination import ContaminationError, check, fingerprints
 from sport.evals.gaia import GAIABenchmark, GAIAError
 from sport.evals.similarity import available, similarity
 from sport.evals.statistics import bootstrap_ratio
 from sport.evals.write import _plain
+from sport.recipes import parse_recipe
 from sport.types import Action, Task
 
 

@@ -10,9 +10,9 @@ from tune_toys import branching_world
 from typer.testing import CliRunner
 
 from sport.cli import app
-from sport.config import parse_recipe
 from sport.policy.encode import action_ids
 from sport.policy.messages import history
+from sport.recipes import parse_recipe
 from sport.store import Run
 from sport.tune import build_pairs
 from sport.tune.export import FORMATS, export

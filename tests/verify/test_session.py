@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sport.config import parse_recipe
+from sport.recipes import parse_recipe
 from sport.store import Run
 from sport.types import Step, Trajectory, Verdict
 from sport.verify.session import VERIFIER, AgreeSession, SessionError

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from made_run import fill
-from sport.config import parse_recipe
+from sport.recipes import parse_recipe
 from sport.store import Run
 from sport.view.app import make_app
 from sport.view.book import Book

@@ -74,8 +74,8 @@ def _sandbox() -> bool:
 def _recipe(name: str) -> list[bool]:
     """Checks what a recipe needs: of this machine first, then of its servers."""
     from sport.checks import check_machine
-    from sport.config import load_recipe
     from sport.hosts import Hosts
+    from sport.recipes import load_recipe
 
     recipe = load_recipe(name)
     good = [_say(f.good, f.text) for f in check_machine(recipe, Path("runs").absolute())]

@@ -67,7 +67,7 @@ def run(
     if dry_run:
         with guarded():
             from sport.cli import dry_run as estimate
-            from sport.config import load_recipe
+            from sport.recipes import load_recipe
 
             estimate.dry_run(load_recipe(recipe, override or []), tokens_per_second)
         return
@@ -165,7 +165,7 @@ def opened(
     """
     with guarded(shlex.join(["sport", *sys.argv[1:]])):
         from sport import launch
-        from sport.config import is_run, load_recipe, with_student, with_teacher
+        from sport.recipes import is_run, load_recipe, with_student, with_teacher
 
         def changed(recipe: Recipe) -> Recipe:
             recipe = with_teacher(recipe, teacher) if teacher is not None else recipe

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sport.config import Recipe, RecipeError, apply_overrides, find_recipe, parse_recipe
+from sport.config import Recipe, RecipeError
 from sport.evals.published import published_row
+from sport.recipes import apply_overrides, find_recipe, parse_recipe
 
 REPLAYS = {"replay": "gta", "replay-paper": "paper"}
 """Tool sets that answer from GTA's recordings, as --tools names them."""
@@ -46,7 +47,7 @@ def evaluation_recipe(
         tools: Names of tools, or one of :data:`REPLAYS`.
         verifier: Kind of the verifier of best-of-n.
         round: Of a run: whose policy; the last one where it is ``None``.
-        overrides: As for :func:`sport.config.load_recipe`.
+        overrides: As for :func:`sport.recipes.load_recipe`.
 
     Raises:
         RecipeError: All that is wrong with it.

@@ -133,9 +133,10 @@ def judged_by(run: Run, name: str, ballots: Sequence[Ballot], seed: int) -> Choi
         RecipeError: There is no such recipe.
         RemoteError: Its server refuses, or is down.
     """
-    from sport.assemble import Workbench, entered, golds, make_verifier
-    from sport.config import load_recipe
+    from sport.assemble import entered, golds, make_verifier
     from sport.hosts import Hosts
+    from sport.recipes import load_recipe
+    from sport.workbench import Workbench
 
     known = golds(run.tasks())
     hosts = None
