@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sport.types import Step
-from sport.view.text import clip, shown
+from sport.untrusted import clip, shown
 
 
 @dataclass

@@ -7,9 +7,9 @@ import pytest
 from sport.progress import STATE, Progress
 from sport.tally import Tally
 from sport.types import Action, Candidate, CodeError, Observation, Outcome, Step, Verdict
+from sport.untrusted import shown
 from sport.view.status import status_of
 from sport.view.steps import boxes_in, code_html
-from sport.view.text import shown
 from view.conftest import make_run
 
 

@@ -101,7 +101,7 @@ def _show_candidate(candidate: Candidate) -> None:
 
 
 def _say(text: str) -> None:
-    from sport.view.text import shown
+    from sport.untrusted import shown
 
     stdout.print(shown(text), markup=False, soft_wrap=True)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from sport.evals.answers import same_answer
 from sport.types import Candidate, Gold, Step, Trajectory
+from sport.untrusted import clip
 from sport.view.places import place_of
-from sport.view.text import clip
 
 _TEXT = 20_000  # characters of each text that can be found
 

@@ -23,9 +23,9 @@ from sport.evals.statistics import wilson
 from sport.evals.table import METRICS, change, label, percent, preference
 from sport.images import FORMATS
 from sport.types import File
+from sport.untrusted import clip, shown
 from sport.view.places import title_of
 from sport.view.search import Filter
-from sport.view.text import clip, shown
 
 STATIC = {
     "sport.css": "text/css; charset=utf-8",

@@ -18,7 +18,7 @@ from sport.images import FORMATS
 from sport.tune.config import PairConfig
 from sport.tune.pairs import KEPT, fates
 from sport.types import Candidate, File, Step, Trajectory
-from sport.view.text import clip, shown
+from sport.untrusted import clip, shown
 
 Box = tuple[float, float, float, float]
 
