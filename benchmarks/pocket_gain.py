@@ -1,6 +1,7 @@
 """Is the gain real? The whole default recipe against controls, over seeds, on the test tasks.
 
-python benchmarks/pocket_gain.py [--quick] [--out runs/gain] [--seeds 0 1 2] [--clean MODEL]
+python benchmarks/pocket_gain.py [--quick] [--out runs/gain] [--seeds 0 1 2] [--threads 2]
+    [--clean MODEL]
 
 Arms of one seed share the start and what it explored; only verdicts, labels or stages differ. It
 goes on where it was stopped, arm by arm; a seed that the results have already is not measured
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/gain"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--clean", type=Path, default=None, metavar="MODEL")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads of the model")
     parser.add_argument("--quick", action="store_true", help="one seed, few tasks, few controls")
     parser.add_argument("--tables", action="store_true")
     parser.add_argument("--results", type=Path, default=None)
@@ -86,6 +88,7 @@ def main() -> None:
 def measure_seed(out: Path, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """All arms of one seed."""
     size = QUICK if options.quick else FULL
+    size = (*size, f"policy.threads={options.threads}")
     recipe = load_recipe("pocket", [f"seed={seed}", "evaluation.controls=[]", *size])
     progress = Progress(Console(highlight=False))
     with Run.create(out / f"seed{seed}", recipe) as run:

@@ -1,6 +1,6 @@
 """Which way of tuning suits the embedded controller, by the development tasks.
 
-python benchmarks/pocket_sweep.py [--out runs/sweep] [--seed 0] [--only NAME …] [--round 1]
+python benchmarks/pocket_sweep.py [--out runs/sweep] [--seed 0] [--only NAME …] [--threads 2]
 
 Every setting tunes the same start on the same candidates of one round; all are measured on the
 development tasks and none on the test tasks. It goes on where it was stopped.
@@ -57,11 +57,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/sweep"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=None, metavar="NAME")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads of the model")
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     chosen = {n: s for n, s in settings().items() if options.only is None or n in options.only}
     changes = [f"seed={options.seed}", f"policy.model={options.model}", "evaluation.dev=300"]
+    changes.append(f"policy.threads={options.threads}")
     recipe = load_recipe("pocket", changes)
     with Run.create(options.out, recipe) as run:
         progress = Progress(Console(highlight=False))

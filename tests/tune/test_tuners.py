@@ -25,7 +25,7 @@ from sport.tune import (
 )
 from sport.tune.fit import rate_share
 from sport.tune.losses import dpo_loss
-from sport.types import Action, Trajectory, Verdict
+from sport.types import Action, Candidate, Trajectory, Verdict
 
 LORA = LoraSettings(r=8, alpha=16)
 DPO = StepDPOConfig(batch_pairs=8, epochs=4, learning_rate=1e-2, lora=LORA)
@@ -241,6 +241,23 @@ def test_sft_leaves_out_what_no_verifier_chose_and_what_failed(
     text = policy.processor.tokenizer.decode(row.chat.ids[start:end])
     assert text == good.action.text
     assert not list(trajectory_rows(policy.processor, trajectory([step(0, [bad])])))
+
+
+def test_sft_leaves_out_what_was_drawn_by_lot(policy: LocalPolicy) -> None:
+    """Equal scores and another effect: the verifier could not tell, so nothing is imitated."""
+    from sport.tune.sft import trajectory_rows
+
+    good = candidate("a = 1", stdout="5")
+    same, other = candidate("b = 1", stdout="5"), candidate("c = 1", stdout="6")
+
+    def targets(rival: Candidate, scores: tuple[float, ...] | None) -> int:
+        told = trajectory([step(0, [good, rival], 0, scores)])
+        return sum(row.targets > 0 for row in trajectory_rows(policy.processor, told))
+
+    assert targets(other, (6.0, 6.0)) == 0
+    assert targets(same, (6.0, 6.0)) == 1, "what does the same is as good to imitate"
+    assert targets(other, (6.0, 5.0)) == 1
+    assert targets(other, None) == 1, "a verifier without scores has named one"
 
 
 def test_sft_imitates_a_new_verdict_and_not_what_went_on(

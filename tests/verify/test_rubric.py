@@ -128,10 +128,22 @@ async def test_an_answer_is_computed_from_what_was_observed(menu):
         "final_answer(None)",
         pick("fish stew") + "final_answer(price)",
         pick("fish stew") + "final_answer(-3 * price)",
+        pick("fish stew") + "final_answer(round(3 + price, 2))",
+        pick("fish stew") + "n = 3\nfinal_answer(round(price - n, 2))",
         pick("lemon cake") + "final_answer(3 * price)",
         READ,
     )  # fmt: skip
     assert "computes the answer from what the tools returned" in verdict.reason
+
+
+async def test_money_may_be_added_to_a_price(world):
+    shop = world("What do 2 teas cost with a tip of 3 dollars?", ocr=ocr("tea 4.20\ncake 3.10"))
+    shop.go(READ)
+    await prefers(
+        shop, pick("tea") + "final_answer(2 * price + 3)", pick("tea") + "final_answer(2 + price)"
+    )
+    fee = world("What does tea cost with a fee of 3 dollars?", ocr=ocr("tea 4.20\ncake 3.10"))
+    await prefers(fee.go(READ), pick("tea") + "final_answer(price + 3)", pick("tea") + "1 / 0")
 
 
 async def test_a_vague_look_is_better_than_a_guess_but_no_step_forward(menu):

@@ -119,6 +119,21 @@ def _objection(step: Step, best: int, other: int, config: PairConfig) -> str | N
     return None
 
 
+def is_undecided(step: Step) -> bool:
+    """Whether the verifier scored another action as high as its best, and something else came of it.
+
+    Which of them is called the best was then drawn by lot: no tuner may learn from it.
+    """
+    best, scores = step.verdict.best, step.verdict.scores
+    if best is None or not scores:
+        return False
+    chosen = _effect(step.candidates[best].outcome)
+    return any(
+        score == scores[best] and _effect(candidate.outcome) != chosen
+        for candidate, score in zip(step.candidates, scores, strict=True)
+    )
+
+
 def _effect(outcome: Outcome | None) -> object:
     """What came of a code: how it ended, what it called, and what the model saw or answered."""
     if outcome is None:

@@ -20,6 +20,7 @@ from sport.tune.checkpoint import identity_of
 from sport.tune.config import SFTConfig
 from sport.tune.fit import Figures, Hooks, Lesson, fit
 from sport.tune.logps import Row, action_row, group_by_length, sequence_logps
+from sport.tune.pairs import is_undecided
 from sport.tune.recompute import recomputing
 from sport.tune.reference import model_digest
 from sport.tune.tree import Tree, build_tree
@@ -34,8 +35,8 @@ from sport.types import Trajectory
 class SFT:
     """Raises the probability of the chosen actions.
 
-    An action is a target where a verifier chose it and it ran without error; other actions and
-    all observations are context. A trajectory is one sequence; where verdicts were given anew, an
+    An action is a target where a verifier chose it, not a lot among others of equal score, and it
+    ran without error; other actions and all observations are context. A trajectory is one sequence; where verdicts were given anew, an
     action that is now best but did not go on is a sequence of its own.
     """
 
@@ -61,6 +62,7 @@ class SFT:
                 f"none of {len(trajectories)} trajectories has an action that a verifier chose and "
                 "that ran without error: there is nothing to learn from"
             )
+        self._tell_left_out(trajectories)
         with (
             trainable(policy, self.config.lora, self.config.seed) as model,
             recomputing(model, self.config.gradient_checkpointing),
@@ -81,6 +83,14 @@ class SFT:
                 ),
             )
             return fit(model, lesson, self.config, self._hooks, out, workers)
+
+    def _tell_left_out(self, trajectories: Sequence[Trajectory]) -> None:
+        steps = [step for t in trajectories for step in t.steps]
+        if undecided := sum(is_undecided(step) for step in steps):
+            self._hooks.say(
+                f"{undecided} of {len(steps)} steps are left out: their verifier scored another "
+                "action as high as the best, and something else came of it"
+            )
 
     def _learn(self, work: _Work, batch: list[Row]) -> Figures:
         targets = sum(row.targets for row in batch)
@@ -144,7 +154,7 @@ def trajectory_rows(processor: Any, trajectory: Trajectory) -> Iterator[Row]:
     along: list[int] = []
     for step in trajectory.steps:
         best = step.verdict.best
-        if best is None or not step.candidates[best].ok:
+        if best is None or not step.candidates[best].ok or is_undecided(step):
             continue
         if best == step.chosen:
             along.append(step.index)

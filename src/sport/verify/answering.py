@@ -146,6 +146,9 @@ def combines_as_asked(view: View) -> Remark:
         return NOTHING
     if question.operations and not question.operations & origin.operations:
         return -6.0, "does not combine the values as the query asks"
+    counted = sorted(question.quantities & origin.added)
+    if question.asks_price and counted and "Mult" not in origin.operations:
+        return -6.0, f"adds the quantity {counted[0]:g} to a price"
     unused = sorted(n for n in question.numbers - origin.numbers if n != 1)
     if question.asks_amount and question.asks_price and unused:
         return -6.0, f"does not use the {unused[0]:g} of the query"

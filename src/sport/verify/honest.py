@@ -36,11 +36,12 @@ class HonestVerifier:
         for attempt in range(1, self._attempts + 1):
             order = list(range(len(candidates)))
             # A second answer to the same question would only repeat the first one's mistake.
-            own_seed = derive_seed(seed, "attempt", attempt)
-            random.Random(own_seed).shuffle(order)
+            random.Random(derive_seed(seed, "order", attempt)).shuffle(order)
+            # Lots drawn with the seed of the order would favour a place.
+            lots = derive_seed(seed, "judge", attempt)
             try:
                 shown = [candidates[i] for i in order]
-                verdict = await self._inner.judge(task, steps, shown, own_seed)
+                verdict = await self._inner.judge(task, steps, shown, lots)
                 return self._restored(verdict, order, attempt)
             except VerdictError as error:
                 failures.append(str(error))

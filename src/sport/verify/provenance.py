@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sport.evals.answers import numbers_in
 from sport.verify.evidence import key
@@ -26,6 +26,7 @@ class Origin:
         strings: String literals that enter it, such as a pattern to find a row by.
         operations: Names of the arithmetic behind it: ``Add``, ``Sub``, …, ``sum``, and
             ``characters`` where the length of a text was taken.
+        added: Number literals that are added to, or subtracted from, what a tool returned.
         raw: Whether it is a tool's result itself, with nothing done to it.
     """
 
@@ -33,6 +34,7 @@ class Origin:
     numbers: frozenset[float] = frozenset()
     strings: frozenset[str] = frozenset()
     operations: frozenset[str] = frozenset()
+    added: frozenset[float] = frozenset()
     raw: bool = False
 
     def __or__(self, other: Origin) -> Origin:
@@ -43,23 +45,32 @@ class Origin:
             self.numbers | other.numbers,
             self.strings | other.strings,
             self.operations | other.operations,
+            self.added | other.added,
         )
 
     def having(self, *operations: str) -> Origin:
         """With further operations."""
-        added = self.operations.union(operations)
-        return Origin(self.calls, self.numbers, self.strings, added)
+        further = self.operations.union(operations)
+        return Origin(self.calls, self.numbers, self.strings, further, self.added)
+
+    def combined(self, operator: str, other: Origin) -> Origin:
+        """With another value, by an operator of Python's syntax tree, such as ``Add``."""
+        made = (self | other).having(operator)
+        if operator not in ("Add", "Sub") or bool(self.calls) == bool(other.calls):
+            return made
+        written = other.numbers if self.calls else self.numbers
+        return replace(made, added=made.added | written)
 
     def as_structure(self) -> Origin:
         """As an index or a pattern: its numbers are not values."""
-        return Origin(self.calls, frozenset(), self.strings, self.operations)
+        return Origin(self.calls, frozenset(), self.strings, self.operations, self.added)
 
 
 NOWHERE = Origin()
 
 
 def _cooked(origin: Origin) -> Origin:
-    return Origin(origin.calls, origin.numbers, origin.strings, origin.operations)
+    return replace(origin, raw=False)
 
 
 @dataclass
@@ -107,8 +118,8 @@ class Reader:
             case ast.AnnAssign(target=target, value=ast.expr() as value):
                 self._bind(target, self._under(self._value(value), test))
             case ast.AugAssign(target=target, op=op, value=value):
-                made = self._value(target) | self._value(value)
-                self._bind(target, self._under(made.having(type(op).__name__), test))
+                made = self._value(target).combined(type(op).__name__, self._value(value))
+                self._bind(target, self._under(made, test))
             case ast.For(target=target, iter=source, body=body, orelse=orelse):
                 self._bind(target, _cooked(self._value(source)))
                 self._block([*body, *orelse], test)
@@ -170,7 +181,7 @@ class Reader:
             case ast.Call():
                 return self._call(node)
             case ast.BinOp(left=left, op=op, right=right):
-                return (self._value(left) | self._value(right)).having(type(op).__name__)
+                return self._value(left).combined(type(op).__name__, self._value(right))
             case ast.UnaryOp(operand=inner):
                 return self._value(inner)
             case ast.Subscript(value=value, slice=index):
@@ -255,7 +266,7 @@ def _parsed(made: Origin) -> Origin:
     if made.calls:
         return _cooked(made)
     written = frozenset(key(n) for s in made.strings for n in numbers_in(s))
-    return Origin(made.calls, made.numbers | written, made.strings, made.operations)
+    return replace(made, numbers=made.numbers | written, raw=False)
 
 
 def _length(made: Origin, tools: Mapping[str, bool]) -> Origin:

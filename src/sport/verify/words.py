@@ -48,6 +48,9 @@ _TIMES = re.compile(r"\ball (?:of )?(?:the )?(?:\w+ ){1,3}(?:cost|together cost)
 _ADDS = re.compile(
     r"\b(?:how (?:many|much)|total|sum)\b.*\band\b|\baltogether\b|\bin total\b", re.I
 )
+_QUANTITY = re.compile(
+    r"(?<![\w.,$€£])(\d+)\s+(?!(?:dollar|euro|cent|percent|per cent)s?\b)[^\W\d_]", re.I
+)
 _SENTENCE_START = re.compile(r"(?:^|[.?!:]\s+)[\"'(]*$")
 
 SUBTRACT = frozenset({"Sub"})
@@ -62,6 +65,8 @@ class Question:
         tokens: Stems of all its words, in order.
         words: Stems of its content words.
         numbers: The numbers in it.
+        quantities: Those of them that count things: they stand before a word that is no unit of
+            money.
         names: Stems of the names in it: capitalised inside a sentence, dates left out.
         asks_amount: Whether the answer is a number.
         asks_price: Whether the answer is, or needs, a price.
@@ -71,6 +76,7 @@ class Question:
     tokens: tuple[str, ...]
     words: frozenset[str]
     numbers: frozenset[float]
+    quantities: frozenset[float]
     names: frozenset[str]
     asks_amount: bool
     asks_price: bool
@@ -86,6 +92,7 @@ def read_question(query: str) -> Question:
         tokens=stems(query),
         words=content(query),
         numbers=numbers,
+        quantities=_quantities(query),
         names=_names(query),
         asks_amount=bool(_AMOUNT.search(query)),
         asks_price=asks_price,
@@ -133,6 +140,10 @@ def _names(query: str) -> frozenset[str]:
         if word[0].isupper() and len(word) > 1 and not starts and word.lower() not in _DATES:
             found.add(stem(word))
     return frozenset(found)
+
+
+def _quantities(query: str) -> frozenset[float]:
+    return frozenset(float(n) for n in _QUANTITY.findall(query))
 
 
 def _operations(query: str, times: bool) -> frozenset[str]:
