@@ -120,7 +120,7 @@ def _objection(step: Step, best: int, other: int, config: PairConfig) -> str | N
 
 
 def is_undecided(step: Step) -> bool:
-    """Whether the verifier scored another action as high as its best, and something else came of it.
+    """Whether another action scored as high as the best one, and something else came of it.
 
     Which of them is called the best was then drawn by lot: no tuner may learn from it.
     """

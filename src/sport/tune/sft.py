@@ -36,8 +36,9 @@ class SFT:
     """Raises the probability of the chosen actions.
 
     An action is a target where a verifier chose it, not a lot among others of equal score, and it
-    ran without error; other actions and all observations are context. A trajectory is one sequence; where verdicts were given anew, an
-    action that is now best but did not go on is a sequence of its own.
+    ran without error; other actions and all observations are context. A trajectory is one sequence;
+    where verdicts were given anew, an action that is now best but did not go on is a sequence of
+    its own.
     """
 
     def __init__(self, config: SFTConfig, hooks: Hooks | None = None) -> None:
