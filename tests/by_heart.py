@@ -4,7 +4,10 @@ It is a real model of the embedded kind, only smaller, so that runs sample, exec
 as they do with a real one. At the first step it reads, fails or answers; then it answers.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +23,9 @@ FAILS = action("print(1 / 0)", "I will divide.")
 GUESSES = action("final_answer(1)", "I guess.")
 ANSWERS = action("final_answer(2)", "I can answer.")
 
+Lesson = tuple[tuple[Message, ...], str]
+"""A chat, and what the model is to say next."""
+
 QUERIES = ("How many red star are in the picture?", "How much do 3 fresh rice cost?")
 OBSERVATIONS = ("No results found.", "ZeroDivisionError: division by zero (line 1)")
 STEPS = 150
@@ -27,32 +33,44 @@ STEPS = 150
 
 def save_model(folder: Path) -> Path:
     """Trains the controller, and writes it to a folder."""
-    # A second thread only spins where other processes want the cores, and the model is tiny.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     model, processor = build_model(
         hidden=64, layers=2, heads=2, vision_hidden=16, vision_layers=1, image_size=32
     )
-    rows = [
-        action_row(encode(processor, chat), action_ids(processor, text))
-        for chat, text in _lessons()
-    ]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=8e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, STEPS)
-    model.train()
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        loss = -sequence_logps(model, processor, rows).mean() / 20
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    model.eval().save_pretrained(folder)
+    with one_thread():
+        learn(model, processor, _lessons(), STEPS, 8e-3)
+    model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    torch.set_num_threads(threads)
     return folder
 
 
-def _lessons() -> list[tuple[tuple[Message, ...], str]]:
+def learn(model: Any, processor: Any, lessons: Sequence[Lesson], steps: int, rate: float) -> None:
+    """Trains a model until it says what it was told, chat by chat."""
+    rows = [action_row(encode(processor, chat), action_ids(processor, t)) for chat, t in lessons]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
+    model.train()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = -sequence_logps(model, processor, rows).mean() / 20
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    model.eval()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """A second thread only spins where other processes want the cores; the models are tiny."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _lessons() -> list[Lesson]:
     lessons = []
     for query in QUERIES:
         chat = opening(Task(id="t", query=query), "compact")

@@ -11,7 +11,7 @@ from rapidfuzz.distance import Levenshtein
 
 from sport.blobs import BlobStore
 from sport.recipes import load_recipe
-from sport.tasks import load_tasks, split_by_picture
+from sport.tasks import load_tasks, split_by_file
 from sport.tools.load import load_tools
 from sport.tools.ocr import ocr
 from sport.types import Task
@@ -76,7 +76,7 @@ def test_every_example_loads_and_can_be_held_out(
     made: dict[str, Path], tasks: dict[str, list[Task]], name: str
 ) -> None:
     share = load_recipe(str(made[name] / "recipe.toml")).evaluation.held_out
-    explore, held = split_by_picture(tasks[name], share)
+    explore, held = split_by_file(tasks[name], share)
     assert len(held) == pytest.approx(share * len(tasks[name]), abs=3)
     assert len(explore) + len(held) == len(tasks[name]) >= 10
     assert all(t.gold and t.images for t in tasks[name])

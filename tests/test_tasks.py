@@ -11,7 +11,7 @@ from PIL import Image
 
 from sport.blobs import BlobStore
 from sport.files import FileError, safe_name, take_files
-from sport.tasks import TasksError, load_tasks, split_by_picture
+from sport.tasks import TasksError, load_tasks, split_by_file
 from sport.types import File, Task
 
 
@@ -124,6 +124,8 @@ def test_a_picture_that_many_tasks_share_is_read_once(folder: Folder) -> None:
         ({"query": "q", "files": "a.png"}, '`files` must be a list of texts, such as ["a.jpg"]'),
         ({"query": "q", "files": [""]}, "`files` must be a list"),
         ({"query": "q", "tools": "ocr"}, "`tools` must be a list"),
+        ({"query": "q", "captions": "a street"}, "`captions` must be a list"),
+        ({"query": "q", "captions": ["a street"]}, "`captions` has 1 texts for 0 `files`"),
         ({"query": "q", "id": ""}, "`id` must be 1 to 200"),
         ({"query": "q", "id": True}, "`id` must be a text"),
         ({"query": "q", "id": "a\nb"}, "printable"),
@@ -261,7 +263,7 @@ def over(id: str, *pictures: str, query: str = "") -> Task:
 
 def test_no_picture_is_on_both_sides() -> None:
     tasks = [over(f"t{i}", f"p{i}", f"p{i - i % 3}") for i in range(60)]
-    explore, held = split_by_picture(tasks, 0.2, seed=3)
+    explore, held = split_by_file(tasks, 0.2, seed=3)
     assert {f.sha256 for t in explore for f in t.files}.isdisjoint(
         f.sha256 for t in held for f in t.files
     )
@@ -281,23 +283,43 @@ def test_any_tasks_are_split_cleanly_or_refused(
 ) -> None:
     tasks = [over(f"t{i}", *p) for i, p in enumerate(pictures)]
     try:
-        explore, held = split_by_picture(tasks, share, seed)
+        explore, held = split_by_file(tasks, share, seed)
     except TasksError as error:
-        assert ("share pictures" if len(tasks) > 1 else "There is one task") in str(error)
+        assert ("share files" if len(tasks) > 1 else "There is one task") in str(error)
         assert all(set(p) for p in pictures) or len(tasks) == 1
         return
     assert explore and held and len(explore) + len(held) == len(tasks)
     sides = [{f.sha256 for t in side for f in t.files} for side in (explore, held)]
     assert sides[0].isdisjoint(sides[1])
-    assert split_by_picture(tasks[::-1], share, seed) == (explore[::-1], held[::-1])
+    assert split_by_file(tasks[::-1], share, seed) == (explore[::-1], held[::-1])
 
 
 def test_chains_of_pictures_stay_together_and_one_lump_is_refused() -> None:
     chain = [over(f"t{i}", f"p{i}", f"p{i + 1}") for i in range(9)]
-    with pytest.raises(TasksError, match="All 9 tasks share pictures"):
-        split_by_picture(chain)
-    explore, held = split_by_picture([*chain, over("alone", "q")])
+    with pytest.raises(TasksError, match="All 9 tasks share files"):
+        split_by_file(chain)
+    explore, held = split_by_file([*chain, over("alone", "q")])
     assert ([t.id for t in held], len(explore)) == (["alone"], 9)
+
+
+def test_captions_go_with_their_files(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    row = {"query": "q", "files": ["a.txt"], "captions": [" a list "]}
+    (tmp_path / "tasks.jsonl").write_text(json.dumps(row))
+    [task] = load_tasks(tmp_path / "tasks.jsonl", BlobStore(tmp_path / "blobs"))
+    assert [f.caption for f in task.files] == ["a list"]
+
+
+def test_documents_tell_tasks_apart_as_pictures_do() -> None:
+    """Else tasks that ask the same of each invoice would all be one lump."""
+    page = {"name": "a.pdf", "media_type": "application/pdf"}
+    tasks = [
+        Task(id=f"t{i}", query="What is the total?", files=(File(sha256=f"p{i // 2}", **page),))
+        for i in range(10)
+    ]
+    explore, held = split_by_file(tasks, 0.2)
+    assert len(held) == 2
+    assert {t.files[0].sha256 for t in explore}.isdisjoint(t.files[0].sha256 for t in held)
 
 
 def test_tasks_without_pictures_that_ask_the_same_stay_together() -> None:
@@ -306,7 +328,7 @@ def test_tasks_without_pictures_that_ask_the_same_stay_together() -> None:
         for i in range(16)
     ]
     for seed in range(5):
-        explore, held = split_by_picture(tasks, 0.3, seed)
+        explore, held = split_by_file(tasks, 0.3, seed)
         assert not {t.query.lower().split()[-1] for t in explore} & {
             t.query.lower().split()[-1] for t in held
         }
@@ -314,6 +336,6 @@ def test_tasks_without_pictures_that_ask_the_same_stay_together() -> None:
 
 def test_the_seed_decides_who_is_held_out() -> None:
     tasks = [over(f"t{i}", f"p{i}") for i in range(40)]
-    held = [[t.id for t in split_by_picture(tasks, 0.2, seed)[1]] for seed in (0, 0, 1)]
+    held = [[t.id for t in split_by_file(tasks, 0.2, seed)[1]] for seed in (0, 0, 1)]
     assert held[0] == held[1] != held[2]
     assert len(held[0]) == 8

@@ -172,7 +172,8 @@ class VerifierSettings(Section):
     """Verdicts that `llm` gives on a step, each in another order of the candidates; the step has a
     verdict only if more than half of them agree."""
     images: bool = True
-    """Whether `llm` sees the pictures; turn it off for a model of text alone."""
+    """Whether `llm` sees the pictures; turn it off for a model of text alone, which then reads their
+    captions, where tasks have them."""
     temperature: float = Field(0.0, ge=0)
     """Temperature of the answers of `llm`."""
     max_new_tokens: int = Field(512, ge=16)
@@ -245,7 +246,7 @@ class Evaluation(Section):
     group: int = Field(100, ge=1)
     """Tasks that are evaluated together."""
     held_out: float = Field(0.2, gt=0, lt=1)
-    """Share of own tasks that is held out for evaluation, by picture."""
+    """Share of own tasks that is held out for evaluation, by file."""
     keep_apart: tuple[str, ...] = ()
     """Folders of benchmarks' data (GTA, GAIA) of which no question may be learnt from. GTA's are
     always kept apart."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from sport.blobs import BlobStore
 from sport.config import Recipe
 from sport.evals.base import Benchmark, Score
-from sport.tasks import load_tasks, split_by_picture
+from sport.tasks import load_tasks, split_by_file
 from sport.types import Task, Trajectory, derive_seed
 
 
@@ -104,7 +104,7 @@ class PocketWorld:
 
 
 class OwnTasks:
-    """A user's own tasks: every round explores all but a share that is held out by picture."""
+    """A user's own tasks: every round explores all but a share that is held out by file."""
 
     benchmark = "own"
     splits = ("held-out",)
@@ -119,9 +119,7 @@ class OwnTasks:
         """
         assert recipe.tasks is not None
         tasks = load_tasks(recipe.path(recipe.tasks), blobs, recipe.images.max_pixels)
-        self._train, self._held_out = split_by_picture(
-            tasks, recipe.evaluation.held_out, recipe.seed
-        )
+        self._train, self._held_out = split_by_file(tasks, recipe.evaluation.held_out, recipe.seed)
 
     def train(self, round: int) -> list[Task]:
         """The tasks that are not held out, the same in every round."""

@@ -6,7 +6,7 @@
     {"query": "Who is dearer?", "files": ["a.png", "b.png"], "answer": "a", "id": "dearer"}
 
 ``query`` is needed; ``files`` are relative to the file of tasks, in the order in which the model
-sees them. ``answer`` and ``tools`` (the ideal chain) are for scoring alone, ``kind`` names a
+sees them, and ``captions`` says what each shows, for a verifier that sees no pictures. ``answer`` and ``tools`` (the ideal chain) are for scoring alone, ``kind`` names a
 family for break-downs.
 """
 
@@ -25,7 +25,7 @@ from sport.files import Intake
 from sport.images import MAX_PIXELS
 from sport.types import Gold, Task, derive_seed
 
-KEYS = ("query", "files", "answer", "id", "tools", "kind")
+KEYS = ("query", "files", "captions", "answer", "id", "tools", "kind")
 """Keys of a task."""
 
 _ALIASES = {
@@ -86,17 +86,17 @@ def load_tasks(path: Path, blobs: BlobStore, max_pixels: int = MAX_PIXELS) -> li
     return tasks
 
 
-def split_by_picture(
+def split_by_file(
     tasks: Sequence[Task], share: float = 0.2, seed: int = 0
 ) -> tuple[list[Task], list[Task]]:
-    """Holds a share of the tasks out, so that no picture is on both sides.
+    """Holds a share of the tasks out, so that no file is on both sides.
 
-    Tasks that share a picture, directly or through others, stay together, as do tasks without
-    pictures that ask the same. Which are held out depends on ``seed`` and on their ids, not on
+    Tasks that share a file, directly or through others, stay together, as do tasks without files
+    that ask the same. Which are held out depends on ``seed`` and on their ids, not on
     their order.
 
     Args:
-        tasks: At least two that share no picture.
+        tasks: At least two that share no file.
         share: Share of the tasks to hold out, between 0 and 1: at most this much, but at least
             one group of tasks.
         seed: The recipe's.
@@ -105,7 +105,7 @@ def split_by_picture(
         The tasks to explore and those held out, each in the order of ``tasks``.
 
     Raises:
-        TasksError: All tasks hang together by their pictures.
+        TasksError: All tasks hang together by their files.
     """
     if not 0 < share < 1:
         raise ValueError(f"share must lie between 0 and 1, not at {share}")
@@ -113,8 +113,8 @@ def split_by_picture(
         _connected(tasks), key=lambda group: derive_seed(seed, "held out", min(t.id for t in group))
     )
     if len(groups) < 2:
-        why = f"All {len(tasks)} tasks share pictures" if len(tasks) > 1 else "There is one task"
-        raise TasksError([f"{why}, so none can be held out. Add a task over another picture."])
+        why = f"All {len(tasks)} tasks share files" if len(tasks) > 1 else "There is one task"
+        raise TasksError([f"{why}, so none can be held out. Add a task over another file."])
     chosen: list[Task] = []
     for group in groups[:-1]:
         if len(chosen) + len(group) <= share * len(tasks):
@@ -132,7 +132,7 @@ def _connected(tasks: Sequence[Task]) -> list[list[Task]]:
             parents[key] = key = parents[parents[key]]
         return key
 
-    keys = [[f.sha256 for f in t.images] or [" ".join(t.query.casefold().split())] for t in tasks]
+    keys = [[f.sha256 for f in t.files] or [" ".join(t.query.casefold().split())] for t in tasks]
     for shared in keys:
         for key in shared:
             parents[root(key)] = root(shared[0])
@@ -180,6 +180,9 @@ def _read_task(line: str, number: int, intake: Intake) -> tuple[Task | None, lis
     names = data.get("files", [])
     files, missing = intake.take(names if _is_texts(names) else [])
     problems += missing
+    captions = data.get("captions", [])
+    if captions and _is_texts(captions) and _is_texts(names) and len(captions) != len(names):
+        problems.append(f"`captions` has {len(captions)} texts for {len(names)} `files`")
     identity = str(data.get("id", f"task-{number}"))
     if problems:
         # The id alone is kept, so that a double is told in the same breath.
@@ -187,6 +190,9 @@ def _read_task(line: str, number: int, intake: Intake) -> tuple[Task | None, lis
     tools = tuple(t for t in data.get("tools", ()) if t != "final_answer")
     answer = data.get("answer")
     gold = Gold(answer=answer, tools=tools) if answer is not None or tools else None
+    if captions:
+        told = zip(files, captions, strict=True)
+        files = tuple(f.model_copy(update={"caption": c.strip()}) for f, c in told)
     query, kind = data["query"].strip(), data.get("kind", "")
     return Task(id=identity, query=query, files=files, kind=kind, gold=gold), []
 
@@ -215,7 +221,11 @@ def _problems_of_texts(data: dict[str, Any]) -> list[str]:
 def _problems_of_lists(data: dict[str, Any]) -> list[str]:
     return [
         f"`{key}` must be a list of texts, such as {example}"
-        for key, example in (("files", '["a.jpg"]'), ("tools", '["ocr"]'))
+        for key, example in (
+            ("files", '["a.jpg"]'),
+            ("captions", '["a street"]'),
+            ("tools", '["ocr"]'),
+        )
         if not _is_texts(data.get(key, []))
     ]
 

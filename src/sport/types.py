@@ -43,6 +43,7 @@ class File(Record):
         sha256: Hex digest of the bytes; the address of the blob.
         media_type: Such as ``image/png``.
         source: What the user called it, shown in reports; never opened.
+        caption: What it shows, for a verifier that sees no pictures; ``""`` if nobody said.
         blobs: Folder of the blob store that holds the bytes. It is where the record lives, not
             what it is: it is not serialised, and is set again from the validation context
             ``{"blobs": Path}`` when a run is read.
@@ -52,6 +53,7 @@ class File(Record):
     sha256: str
     media_type: str
     source: str = ""
+    caption: str = ""
     blobs: Path = Field(default=Path("."), exclude=True, repr=False)
 
     @model_validator(mode="before")

@@ -72,11 +72,16 @@ def family(name: str) -> tuple[Any, Any]:
     return copy.deepcopy(model), processor
 
 
-@cache
-def _built(name: str) -> tuple[Any, Any]:
+def plain(name: str) -> tuple[Any, Any]:
+    """A family's tiny model as its class initialises it, and its processor."""
     torch.manual_seed(0)
     model, processor = globals()[f"_{name}"]()
-    model = model.eval()
+    return model.eval(), processor
+
+
+@cache
+def _built(name: str) -> tuple[Any, Any]:
+    model, processor = plain(name)
     with torch.no_grad():
         # Sharp attention and logits, so that a wrong position or key shows.
         model.get_input_embeddings().weight.mul_(20)

@@ -198,6 +198,7 @@ async def test_pictures_are_shown_unless_told_otherwise(tmp_path: Path) -> None:
 
     blobs = BlobStore(tmp_path)
     own = blobs.put(b"\x89PNG own", "image_0.png", "image/png")
+    own = own.model_copy(update={"caption": "a quiet street"})
     made = blobs.put(b"\x89PNG made", "plot.png", "image/png")
     seen = Observation(text="saved", images=(made,))
     candidates = [
@@ -211,7 +212,9 @@ async def test_pictures_are_shown_unless_told_otherwise(tmp_path: Path) -> None:
                 await verifier.judge(task, [], candidates, 0)
     with_images, without = (r["messages"][1]["content"] for r in server.requests)
     assert [p["type"] for p in with_images] == ["image_url"] * 3 + ["text"]
-    assert isinstance(without, str) and "image_0.png" in without and "plot.png" in without
+    assert isinstance(without, str) and "plot.png" in without
+    assert "image_0.png: a quiet street" in without
+    assert "a quiet street" not in str(with_images), "who sees the picture needs nobody's words"
 
 
 async def test_what_is_no_verdict_of_the_model(world: Any) -> None:

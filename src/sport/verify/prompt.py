@@ -62,13 +62,13 @@ def judging_messages(
         candidates: What is compared, in the order in which it is to be shown.
         mode: What is asked for.
         images: Whether the pictures of the task, and those that candidates produced, are shown;
-            without them only their names are.
+            without them their names are, and the captions of those that have one.
         prompt: A file with a system and a user part.
     """
     n = len(candidates)
     values = {
         "query": task.query,
-        "files": ", ".join(f.name for f in task.files) or "none",
+        "files": files_text(task.files, captions=not images),
         "steps": "\n\n".join(step_text(s) for s in steps if s.winner) or "none",
         "candidates": "\n\n".join(_candidate(i, c) for i, c in enumerate(candidates, 1)),
         "n": str(n),
@@ -114,6 +114,13 @@ def step_text(step: Step) -> str:
     winner = step.winner
     assert winner is not None
     return f"Step {step.index + 1}\n{_body(winner)}"
+
+
+def files_text(files: Sequence[File], captions: bool) -> str:
+    """The names of a task's files, each with its caption where captions are wanted."""
+    if not captions or not any(f.caption for f in files):
+        return ", ".join(f.name for f in files) or "none"
+    return "".join(f"\n- {f.name}" + (f": {f.caption}" if f.caption else "") for f in files)
 
 
 def _candidate(number: int, candidate: Candidate) -> str:

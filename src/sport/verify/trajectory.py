@@ -17,7 +17,7 @@ from sport.remote.wire import to_wire
 from sport.types import Message, Record, Trajectory, derive_seed
 from sport.verify.base import VerdictError
 from sport.verify.llm import RE_ASKS
-from sport.verify.prompt import step_text
+from sport.verify.prompt import files_text, step_text
 from sport.verify.replies import objects
 
 PROMPT = Path(__file__).parent / "prompts" / "keep.md"
@@ -171,7 +171,7 @@ class LLMTrajectoryVerifier:
         task, answer = trajectory.task, trajectory.final_answer
         values = {
             "query": task.query,
-            "files": ", ".join(f.name for f in task.files) or "none",
+            "files": files_text(task.files, captions=not self._images),
             "steps": "\n\n".join(step_text(s) for s in trajectory.steps if s.winner),
             "answer": str(answer.value) if answer else "none",
         }
