@@ -172,8 +172,8 @@ class VerifierSettings(Section):
     """Verdicts that `llm` gives on a step, each in another order of the candidates; the step has a
     verdict only if more than half of them agree."""
     images: bool = True
-    """Whether `llm` sees the pictures; turn it off for a model of text alone, which then reads their
-    captions, where tasks have them."""
+    """Whether `llm` sees the pictures; turn it off for a model of text alone, which then reads
+    their captions, where tasks have them."""
     temperature: float = Field(0.0, ge=0)
     """Temperature of the answers of `llm`."""
     max_new_tokens: int = Field(512, ge=16)

@@ -6,8 +6,8 @@
     {"query": "Who is dearer?", "files": ["a.png", "b.png"], "answer": "a", "id": "dearer"}
 
 ``query`` is needed; ``files`` are relative to the file of tasks, in the order in which the model
-sees them, and ``captions`` says what each shows, for a verifier that sees no pictures. ``answer`` and ``tools`` (the ideal chain) are for scoring alone, ``kind`` names a
-family for break-downs.
+sees them, and ``captions`` says what each shows, for a verifier that sees no pictures. ``answer``
+and ``tools`` (the ideal chain) are for scoring alone, ``kind`` names a family for break-downs.
 """
 
 from __future__ import annotations
