@@ -22,7 +22,7 @@ CONTROLS = ("random", "shuffled-2", "sft", "oracle", "oracle-60")
 RECIPE = """
 rounds = 1
 [synthesis]
-tasks_per_round = 6
+tasks_per_round = 18
 [policy]
 model = "{model}"
 threads = 1

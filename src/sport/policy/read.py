@@ -86,11 +86,28 @@ def _read_whole(
     output = hidden_states(model, batch.inputs, past_key_values=cache, use_cache=True)
     rows = torch.arange(len(chats), device=base.device)
     last = output.last_hidden_state[rows, batch.lengths - 1]
-    found = getattr(output, "rope_deltas", None)
-    shifts = [0] * len(chats) if found is None else found.reshape(-1).tolist()
+    shifts = _shifts_of_images(model, chats)
     layers = rows_of(cache, batch.inputs["attention_mask"])
-    read = map(History, chats, layers, map(int, shifts))
+    read = map(History, chats, layers, shifts)
     return logits_of(model, last), list(read)
+
+
+def _shifts_of_images(model: nn.Module, chats: Sequence[Encoded]) -> list[int]:
+    """How far the images of chats that were just read shift the positions of what follows.
+
+    Raises:
+        RuntimeError: The model has such positions, and this transformers keeps the shift elsewhere.
+    """
+    if not _has_three_axes(model) or not any(chat.images for chat in chats):
+        return [0] * len(chats)
+    # transformers keeps the shift of the last forward in the model, for its own `generate`.
+    found = getattr(base_model(model).base_model, "rope_deltas", None)
+    if found is None or found.numel() != len(chats):
+        raise RuntimeError(
+            f"{type(base_model(model)).__name__} does not say how far images shift positions: "
+            "what it would sample after them is wrong. Use another version of transformers"
+        )
+    return [int(shift) for shift in found.reshape(-1).tolist()]
 
 
 def _read_on(
