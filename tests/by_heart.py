@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
+from sport.blobs import BlobStore
+from sport.images import ingest
 from sport.pocket.model import build_model
 from sport.policy.encode import action_ids, encode
 from sport.policy.messages import opening
@@ -26,7 +29,12 @@ ANSWERS = action("final_answer(2)", "I can answer.")
 Lesson = tuple[tuple[Message, ...], str]
 """A chat, and what the model is to say next."""
 
-QUERIES = ("How many red star are in the picture?", "How much do 3 fresh rice cost?")
+QUERIES = (
+    "How many red star are in the picture?",
+    "How much do 3 fresh rice cost?",
+    "How much cheaper is cold plums at North Owl?",
+    "How many more black cross than red cross are there?",
+)
 OBSERVATIONS = ("No results found.", "ZeroDivisionError: division by zero (line 1)")
 STEPS = 150
 
@@ -37,7 +45,7 @@ def save_model(folder: Path) -> Path:
         hidden=64, layers=2, heads=2, vision_hidden=16, vision_layers=1, image_size=32
     )
     with one_thread():
-        learn(model, processor, _lessons(), STEPS, 8e-3)
+        learn(model, processor, _lessons(folder), STEPS, 8e-3)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
@@ -70,10 +78,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _lessons() -> list[Lesson]:
+def _lessons(folder: Path) -> list[Lesson]:
+    """About a grey picture, so that other pictures and other queries change little."""
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (32, 32), "grey").save(folder / "grey.png")
+    picture = ingest(folder / "grey.png", "image_0.png", BlobStore(folder / "blobs"))
     lessons = []
     for query in QUERIES:
-        chat = opening(Task(id="t", query=query), "compact")
+        chat = opening(Task(id="t", query=query, files=(picture,)), "compact")
         lessons += [(chat, text) for text in (READS, READS, FAILS, GUESSES)]
         for seen in OBSERVATIONS:
             turn = Message(role="user", text=f"Observation:\n{seen}")
