@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from sport.progress import Progress
 from sport.recipes import load_recipe
 from sport.sources import Source
 from sport.store import Run
+from sport.types import Trajectory
 from sport.verify.relabel import verifier_accuracy
 
 HERE = Path(__file__).parent
@@ -132,6 +134,21 @@ def measured(run: Run, source: Source) -> dict[str, Any]:
             done = run.trajectories_in(what.file(run))
             right = [source.score(t, d).answer for t, d in zip(tasks, done, strict=True)]
             found[arm]["right"] = "".join(str(int(bool(r))) for r in right)
+            wrong = [d for d, r in zip(done, right, strict=True) if not r]
+            found[arm]["copying"] = miscopied(wrong)
+    return found
+
+
+def miscopied(failed: Sequence[Trajectory]) -> dict[str, dict[str, int]]:
+    """Of failures in tasks that name a shop, by kind: in how many no code named that shop."""
+    found: dict[str, dict[str, int]] = {}
+    for trajectory in failed:
+        kind, (_, asked, shop) = trajectory.task.kind, trajectory.task.query.partition(" at ")
+        if kind and asked:
+            said = "\n".join(s.winner.action.code or "" for s in trajectory.steps if s.winner)
+            counts = found.setdefault(kind, {"failed": 0, "miscopied": 0})
+            counts["failed"] += 1
+            counts["miscopied"] += shop.rstrip("?") not in said
     return found
 
 

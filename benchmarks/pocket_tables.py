@@ -23,6 +23,7 @@ def tables(results: Results) -> dict[str, str]:
         "rounds": rounds(results),
         "limits": limits(results),
         "kinds": kinds(results),
+        "copying": copying(results),
         "verifier": verifier(results),
         "errors": errors(results),
         "places": places(results),
@@ -48,16 +49,16 @@ def write_page(results: Results, settings: Sequence[Mapping[str, Any]], page: Pa
 
 def headline(results: Results) -> str:
     """The sentence that the README quotes."""
-    before, after = (_right(results, arm) for arm in ("round 0", "round 1"))
-    last = [a for a in arm_names(results) if re.fullmatch(r"round \d+", a)][-1]
-    end = _right(results, last)
+    before, after = (_by_task(results, arm) for arm in ("round 0", "round 1"))
+    last = _last_round(results)
+    end = _by_task(results, last)
     seeds = len(results["seeds"])
     return (
-        f"Over {seeds} seed{'s' * (seeds > 1)} of {len(before) // seeds} test tasks each, "
+        f"Over {seeds} seed{'s' * (seeds > 1)} on the same {len(before)} test tasks, "
         f"AnsAcc rises from {_percent(before)} % to {_percent(after)} % in one round and "
         f"{_percent(end)} % after {last[6:]}; with random verdicts in place of the verifier's it "
-        f"comes to {_percent(_right(results, 'random'))} %, by imitation of the chosen actions "
-        f"alone to {_percent(_right(results, 'sft'))} %."
+        f"comes to {_percent(_by_task(results, 'random'))} %, by imitation of the chosen actions "
+        f"alone to {_percent(_by_task(results, 'sft'))} %."
     )
 
 
@@ -71,12 +72,12 @@ def sweep(settings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def arms(results: Results) -> str:
-    """AnsAcc of each arm, pooled over the seeds, and its gain over the start in every seed."""
+    """AnsAcc of each arm, the mean of the seeds, and its gain over the start."""
     lines = []
     for arm in arm_names(results):
         if "picture" in arm:
             continue
-        right = _right(results, arm)
+        right = _by_task(results, arm)
         share, interval = sum(right) / len(right), wilson(sum(right), len(right))
         tool, code = (_mean(results, arm, key) for key in ("tool_acc", "code_exec"))
         gains = _difference(results, "round 0", arm) if arm != "round 0" else ""
@@ -86,7 +87,7 @@ def arms(results: Results) -> str:
 
 
 def comparisons(results: Results) -> str:
-    """The default recipe against the arms that matter, paired over all tasks of all seeds."""
+    """The default recipe against the arms that matter, paired over the tasks."""
     ours, others = "round 1", ("sft", "dpo", "random", "shuffled")
     pairs = [*((other, ours) for other in others), (ours, "oracle")]
     known = [(a, b) for a, b in pairs if {a, b} <= set(arm_names(results))]
@@ -129,7 +130,7 @@ def limits(results: Results) -> str:
 
 def kinds(results: Results) -> str:
     """AnsAcc by kind of task, in the arms that tell where the headroom lies; mean of the seeds."""
-    last = [a for a in arm_names(results) if re.fullmatch(r"round \d+", a)][-1]
+    last = _last_round(results)
     arms = [a for a in ("round 0", "round 1", last, "oracle") if a in arm_names(results)]
     names = sorted(results["seeds"][0]["arms"]["round 0"]["by_kind"])
     lines = []
@@ -139,6 +140,18 @@ def kinds(results: Results) -> str:
         n = results["seeds"][0]["arms"]["round 0"]["by_kind"][kind]["n"]
         lines.append((kind, str(n), *(f"{x:.1f}" for x in shares)))
     return _table(("kind", "tasks", *(f"{a}, %" for a in arms)), lines)
+
+
+def copying(results: Results) -> str:
+    """How many failures come of a name that was copied wrongly, in arms and kinds; all seeds."""
+    last = _last_round(results)
+    lines = []
+    for arm in (a for a in ("round 1", last, "oracle") if a in arm_names(results)):
+        found = [s["arms"][arm]["copying"] for s in results["seeds"]]
+        for kind in sorted({k for f in found for k in f}):
+            total = _sum([f[kind] for f in found if kind in f])
+            lines.append((arm, kind, str(total["failed"]), str(total["miscopied"])))
+    return _table(("arm", "kind", "wrong answers", "of these, shop not in the code"), lines)
 
 
 def verifier(results: Results) -> str:
@@ -199,8 +212,9 @@ def picture(results: Results) -> str:
             for k in kinds
             if k in s["arms"][arm]["by_kind"]
         ]
-        n = sum(f["n"] for f in figures)
-        right = round(sum(f["n"] * f["first_tool"] for f in figures))
+        seeds = len(results["seeds"])
+        n = sum(f["n"] for f in figures) // seeds
+        right = sum(f["n"] * f["first_tool"] for f in figures) / seeds
         name = arm.partition(", ")[2] or "picture as it is"
         lines.append((name, str(n), _share(right / n, wilson(right, n))))
     return _table(("picture", "tasks", "first tool right, %"), lines)
@@ -209,6 +223,10 @@ def picture(results: Results) -> str:
 def arm_names(results: Results) -> list[str]:
     """The arms, in the order in which they were measured."""
     return list(results["seeds"][0]["arms"])
+
+
+def _last_round(results: Results) -> str:
+    return [a for a in arm_names(results) if re.fullmatch(r"round \d+", a)][-1]
 
 
 def _first(results: Results) -> list[dict[str, Any]]:
@@ -228,11 +246,16 @@ def _of(count: int, n: int) -> str:
     return _share(count / n, wilson(count, n)) if n else "–"
 
 
-def _right(results: Results, arm: str) -> list[int]:
-    return [int(c) for s in results["seeds"] for c in s["arms"][arm]["right"]]
+def _by_task(results: Results, arm: str) -> list[float]:
+    """How often each test task was answered right, over the seeds, which all have the same tasks.
+
+    Three seeds are not three times as many tasks: intervals are drawn over these.
+    """
+    seeds = [[int(c) for c in s["arms"][arm]["right"]] for s in results["seeds"]]
+    return [sum(task) / len(task) for task in zip(*seeds, strict=True)]
 
 
-def _percent(right: Sequence[int]) -> str:
+def _percent(right: Sequence[float]) -> str:
     return f"{100 * sum(right) / len(right):.1f}"
 
 
@@ -242,8 +265,8 @@ def _mean(results: Results, arm: str, key: str) -> str:
 
 
 def change(results: Results, before: str, after: str) -> Difference:
-    """AnsAcc of one arm less that of another, in points, paired over all tasks of all seeds."""
-    found = paired_bootstrap(_right(results, before), _right(results, after))
+    """AnsAcc of one arm less that of another, in points, paired over the tasks."""
+    found = paired_bootstrap(_by_task(results, before), _by_task(results, after))
     return Difference(*(100 * x for x in found))
 
 

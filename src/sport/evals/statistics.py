@@ -41,11 +41,11 @@ def bootstrap_ratio(
     return float(low), float(high)
 
 
-def wilson(k: int, n: int) -> tuple[float, float]:
+def wilson(k: float, n: int) -> tuple[float, float]:
     """The 95 % Wilson score interval of a share ``k / n``.
 
     Args:
-        k: Successes, 0 to ``n``.
+        k: Successes, 0 to ``n``; a mean where trials were repeated.
         n: Trials. Without any, nothing is known: the interval is (0, 1).
 
     Returns:
