@@ -1,11 +1,13 @@
 """Sampling in this process against `generate(num_return_sequences=n)`, over whole trajectories.
 
 python benchmarks/sampling.py [--prompts 1000 3000] [--steps 4] [--n 5] [--new 24] [--hidden 128]
+    [--repeats 5]
 
 The same tiny vision-language model with random weights, the same chats, greedily, one thread. Both
 sides read the same prompts, picture included, and their texts are compared. `generate` reads a
 prompt n times at every step; `LocalPolicy` reads it once, and at later steps only what is new. The
-ratio of the tokens read is the limit of what that can give; decoding costs both the same.
+ratio of the tokens read is the limit of what that can give; decoding costs both the same. Both take
+turns, and the least time of each counts, since other work on the machine only adds to it.
 """
 
 from __future__ import annotations
@@ -107,23 +109,26 @@ def count_read(model: Any) -> list[int]:
 
 
 def measure(length: int, picture: File, options: argparse.Namespace) -> None:
-    """Drives both over one trajectory, twice, and prints the second time."""
+    """Drives both over one trajectory, in turns after a first step of each, and prints."""
     model: Any
     model, processor = build_model(hidden=options.hidden, context=length + 2000)
     counts = count_read(model)
     chat = opening(length, processor, picture)
-    results = {}
+    results: dict[str, tuple[list[list[str]], float, int]] = {}
     sides: dict[str, Callable[[], Answer]] = {
         "generate": lambda: by_generate(model, processor, options.n, options.new),
         "LocalPolicy": lambda: by_policy(
             LocalPolicy(model, processor, "bench"), options.n, options.new
         ),
     }
-    for name, make in sides.items():
+    for make in sides.values():
         walk(make(), chat, 1)
-        counts.clear()
-        said, seconds = walk(make(), chat, options.steps)
-        results[name] = (said, seconds, sum(counts))
+    for _ in range(options.repeats):
+        for name, make in sides.items():
+            counts.clear()
+            said, seconds = walk(make(), chat, options.steps)
+            least = min(seconds, results[name][1]) if name in results else seconds
+            results[name] = (said, least, sum(counts))
     (theirs, slow, many), (mine, fast, few) = results["generate"], results["LocalPolicy"]
     same = "identical" if theirs == mine else "DIFFERENT"
     print(
@@ -142,6 +147,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=5)
     parser.add_argument("--new", type=int, default=24)
     parser.add_argument("--hidden", type=int, default=128, help="width; 128 as the embedded one")
+    parser.add_argument("--repeats", type=int, default=5, help="times that each side is driven")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
