@@ -36,11 +36,11 @@ Answer = Callable[[Chat], list[str]]
 """The n texts that follow a chat."""
 
 
-def opening(length: int, processor: Any, picture: File) -> Chat:
+def opening(length: int, processor: Any, picture: File, word: str = "rice") -> Chat:
     """A first turn of about so many tokens."""
     words = length
     while True:
-        chat = (Message(role="user", text="rice " * words, images=(picture,)),)
+        chat = (Message(role="user", text=f"{word} " * words, images=(picture,)),)
         excess = len(encode(processor, chat).ids) - length
         if excess <= 0:
             return chat
@@ -109,7 +109,7 @@ def count_read(model: Any) -> list[int]:
 
 
 def measure(length: int, picture: File, options: argparse.Namespace) -> None:
-    """Drives both over one trajectory, in turns after a first step of each, and prints."""
+    """Drives both over one trajectory, in turns and each after a step of another, and prints."""
     model: Any
     model, processor = build_model(hidden=options.hidden, context=length + 2000)
     counts = count_read(model)
@@ -121,12 +121,13 @@ def measure(length: int, picture: File, options: argparse.Namespace) -> None:
             LocalPolicy(model, processor, "bench"), options.n, options.new
         ),
     }
-    for make in sides.values():
-        walk(make(), chat, 1)
+    other = opening(length, processor, picture, "tea")
     for _ in range(options.repeats):
         for name, make in sides.items():
+            answer = make()
+            walk(answer, other, 1)
             counts.clear()
-            said, seconds = walk(make(), chat, options.steps)
+            said, seconds = walk(answer, chat, options.steps)
             least = min(seconds, results[name][1]) if name in results else seconds
             results[name] = (said, least, sum(counts))
     (theirs, slow, many), (mine, fast, few) = results["generate"], results["LocalPolicy"]

@@ -10,6 +10,7 @@ from families import TEXT, VISION, family
 from torch import Tensor, nn
 from tune_toys import branching_world, small_world, step, tiny_model, trajectory
 
+from sport.policy.layouts import LayoutUnsupported
 from sport.policy.local import LocalPolicy, load_model
 from sport.tune import (
     Hooks,
@@ -22,7 +23,7 @@ from sport.tune import (
 )
 from sport.tune import tree_forward as forward_module
 from sport.tune.tree import Tree, build_tree
-from sport.tune.tree_attention import Layout, TreeUnsupported, _flex, _structured, layout_of
+from sport.tune.tree_attention import Layout, _flex, _structured, layout_of
 from sport.tune.tree_check import why_no_trees
 from sport.tune.tree_packing import TreePacking
 from sport.types import Trajectory
@@ -290,7 +291,7 @@ def test_what_trees_do_not_serve_is_said_and_done_pairwise(
 
 def test_an_attention_of_its_own_is_refused(tmp_path: Path) -> None:
     model, processor = windowed()
-    with pytest.raises(TreeUnsupported, match="sliding window"):
+    with pytest.raises(LayoutUnsupported, match="sliding window"):
         preference_logps(model, processor, plain_text(small_world(tmp_path, 1)), packing="tree")
 
 

@@ -89,6 +89,22 @@ def fork_cache(prompts: Sequence[Layers], repeats: Sequence[int], extra: int) ->
     return Cache(layers=[_RowLayer(forked(i, 0), forked(i, 1), used) for i in layers])
 
 
+def empty_cache(like: Layers, rows: int, room: int) -> Cache:
+    """A cache of rows that have nothing yet, with room for so many tokens each.
+
+    Args:
+        like: Layers of any chat, for their shapes.
+        rows: Number of rows.
+        room: Tokens.
+    """
+
+    def empty(tensor: Tensor) -> Tensor:
+        heads, _, width = tensor.shape
+        return tensor.new_zeros(rows, heads, room, width)
+
+    return Cache(layers=[_RowLayer(empty(keys), empty(values), 0) for keys, values in like])
+
+
 def keep_rows(cache: Cache, rows: Tensor) -> None:
     """Drops all rows of a forked cache but these."""
     layers: list[Any] = cache.layers

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import Cache
 
-from sport.policy.cache import fork_cache, keep_rows
+from sport.policy.cache import empty_cache, fork_cache, keep_rows
 from sport.policy.encode import Encoded, special_ids
 from sport.policy.forward import base_model, logits_of, pad_id
-from sport.policy.history import Histories
+from sport.policy.history import Histories, History
 from sport.policy.read import go_on, mask_of, read_chats
 from sport.policy.sampling import RowSampler
+from sport.policy.shared import SharedPrompts
 from sport.types import END_OF_ACTION
 
 _KEEP = 0.75
@@ -85,22 +85,26 @@ def decode(
     chats: Sequence[Encoded],
     rows: Sequence[Sequence[Row]],
     histories: Histories,
+    share: bool = False,
 ) -> None:
-    """Samples ``rows[i]`` after ``chats[i]``, in place."""
+    """Samples ``rows[i]`` after ``chats[i]``, in place.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        stops: When an action ends.
+        chats: What is said before.
+        rows: The candidates of every chat.
+        histories: What was read before; what is read now is kept there.
+        share: Whether the candidates of a chat share its prompt: see :mod:`sport.policy.shared`.
+    """
     device = base_model(model).device
     logits, read = read_chats(model, chats, pad_id(processor), histories)
     repeats = [len(r) for r in rows]
     flat = [row for group in rows for row in group]
     steps = max(row.limit for row in flat)
-    lengths = torch.tensor([len(c.ids) for c in chats], device=device)
-    shifts = torch.tensor([h.shift for h in read], device=device)
     times = torch.tensor(repeats, device=device)
-    state = _State(
-        model,
-        fork_cache([h.layers for h in read], repeats, steps),
-        _with_room(mask_of(lengths).repeat_interleave(times, dim=0), steps),
-        (lengths + shifts).repeat_interleave(times),
-    )
+    state = (_Sharing if share else _Copies)(model, read, repeats, steps)
     sampler = RowSampler(
         [r.seed for r in flat],
         [r.temperature for r in flat],
@@ -139,25 +143,67 @@ def _loop(
         logits = state.step(tokens)
 
 
-class _State:
-    """The rows' caches, masks and positions."""
+class _State(Protocol):
+    """What was read and written of the rows that are alive."""
 
-    def __init__(self, model: nn.Module, cache: Cache, mask: Tensor, positions: Tensor) -> None:
-        self.model, self.cache, self.mask, self.positions = model, cache, mask, positions
+    def keep(self, rows: Tensor) -> None:
+        """Drops all rows but these."""
+        ...
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """The logits after one more token a row."""
+        ...
+
+
+class _Copies:
+    """Every row has a copy of its prompt."""
+
+    def __init__(
+        self, model: nn.Module, read: Sequence[History], repeats: Sequence[int], steps: int
+    ) -> None:
+        self.model, self.positions = model, _ends(read, repeats)
+        self.cache = fork_cache([h.layers for h in read], repeats, steps)
+        lengths = torch.tensor([len(h.chat.ids) for h in read], device=self.positions.device)
+        mask = mask_of(lengths).repeat_interleave(lengths.new_tensor(repeats), dim=0)
+        self.mask = torch.cat([mask, mask.new_ones(len(mask), steps)], dim=1)
 
     def keep(self, rows: Tensor) -> None:
         keep_rows(self.cache, rows)
         self.mask, self.positions = self.mask[rows], self.positions[rows]
 
     def step(self, tokens: Tensor) -> Tensor:
-        """The logits after one more token a row."""
         used = self.cache.get_seq_length() + 1
-        hidden = go_on(
-            self.model, self.cache, tokens[:, None], self.mask[:, :used], self.positions[:, None]
-        )
+        mask = self.mask[:, :used]
+        hidden = go_on(self.model, self.cache, tokens[:, None], mask, self.positions[:, None])
         self.positions = self.positions + 1
         return logits_of(self.model, hidden[:, -1])
 
 
-def _with_room(mask: Tensor, steps: int) -> Tensor:
-    return torch.cat([mask, mask.new_ones(len(mask), steps)], dim=1)
+class _Sharing:
+    """A prompt is there once for all of its rows."""
+
+    def __init__(
+        self, model: nn.Module, read: Sequence[History], repeats: Sequence[int], steps: int
+    ) -> None:
+        self.model, self.positions = model, _ends(read, repeats)
+        prompts = [h.layers for h in read]
+        self.cache = empty_cache(prompts[0], sum(repeats), steps)
+        self.prompts = SharedPrompts(prompts, repeats)
+
+    def keep(self, rows: Tensor) -> None:
+        keep_rows(self.cache, rows)
+        self.prompts.keep(rows)
+        self.positions = self.positions[rows]
+
+    def step(self, tokens: Tensor) -> Tensor:
+        places = self.positions[:, None]
+        hidden = go_on(self.model, self.cache, tokens[:, None], None, places, self.prompts)
+        self.positions = self.positions + 1
+        return logits_of(self.model, hidden[:, -1])
+
+
+def _ends(read: Sequence[History], repeats: Sequence[int]) -> Tensor:
+    """The position of every row's first token."""
+    ends = [len(h.chat.ids) + h.shift for h in read]
+    device = read[0].layers[0][0].device
+    return torch.tensor(ends, device=device).repeat_interleave(torch.tensor(repeats, device=device))

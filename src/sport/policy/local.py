@@ -18,9 +18,10 @@ from sport.policy.encode import Encoded, encode
 from sport.policy.forward import base_model, quiet_peft
 from sport.policy.history import Histories
 from sport.policy.parse import parse_action
+from sport.policy.shared import SHARE_FROM, can_share
 from sport.policy.template import check_prefix
 from sport.policy.text import TextProcessor
-from sport.types import Action
+from sport.types import Action, Message
 
 _MERGE_BELOW = 200_000_000
 """Below this number of weights an adapter is merged into a copy for sampling, which is faster."""
@@ -72,6 +73,7 @@ class LocalPolicy:
         self._stops = Stops(model, processor)
         self._merged: nn.Module | None = None
         self._histories = Histories(history_mb * 2**20)
+        self._sharing: bool | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -149,9 +151,19 @@ class LocalPolicy:
                 chats[start:end],
                 groups[start:end],
                 self._histories,
+                share=self._shares(model, chats[start:end]),
             )
             start = end
         self._histories.turn()
+
+    def _shares(self, model: nn.Module, chats: Sequence[Encoded]) -> bool:
+        """Whether candidates share their prompts: long ones, if a trial says that the model can."""
+        if max(len(chat.ids) for chat in chats) < SHARE_FROM:
+            return False
+        if self._sharing is None:
+            text = encode(self.processor, (Message(role="user", text="One, two"),))
+            self._sharing = can_share(model, text)
+        return self._sharing
 
     def _sampler(self) -> nn.Module:
         """The model to sample from: a small one's adapter is merged, once."""

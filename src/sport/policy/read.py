@@ -12,6 +12,7 @@ from sport.policy.cache import fork_cache, rows_of
 from sport.policy.encode import Encoded
 from sport.policy.forward import base_model, collate, hidden_states, logits_of
 from sport.policy.history import Histories, History
+from sport.policy.layouts import AttentionLayout
 
 
 def read_chats(
@@ -54,7 +55,12 @@ def mask_of(lengths: Tensor) -> Tensor:
 
 
 def go_on(
-    model: nn.Module, cache: Cache, tokens: Tensor, mask: Tensor, positions: Tensor
+    model: nn.Module,
+    cache: Cache,
+    tokens: Tensor,
+    mask: Tensor | None,
+    positions: Tensor,
+    layout: AttentionLayout | None = None,
 ) -> Tensor:
     """The hidden states of further tokens of cached rows.
 
@@ -62,12 +68,15 @@ def go_on(
         model: The model.
         cache: What was read of the rows; the tokens are added.
         tokens: ``(rows, new)``.
-        mask: ``(rows, cached + new)``; 0 where a row is filled up.
+        mask: ``(rows, cached + new)``; 0 where a row is filled up. ``None`` with a layout.
         positions: ``(rows, new)``.
+        layout: Who sees whom, where it is not each row what is cached of it.
     """
+    seen = {"layout": layout} if mask is None else {"attention_mask": mask}
     output = hidden_states(
         model,
-        {"input_ids": tokens, "attention_mask": mask},
+        {"input_ids": tokens},
+        **seen,
         position_ids=positions.expand(3, -1, -1) if _has_three_axes(model) else positions,
         past_key_values=cache,
         use_cache=True,

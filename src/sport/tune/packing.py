@@ -52,7 +52,7 @@ def preference_logps(
 
     Raises:
         ValueError: There is no such packing.
-        TreeUnsupported: The model cannot compute trees.
+        LayoutUnsupported: The model cannot compute trees.
     """
     built, _ = build_pairs(trajectories, pairs)
     how = make_packing(packing, token_budget)

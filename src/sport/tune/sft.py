@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sport.policy.encode import Encoded, action_ids, encode
 from sport.policy.forward import base_model
+from sport.policy.layouts import allow_layouts
 from sport.policy.local import LocalPolicy
 from sport.policy.messages import history
 from sport.tune.adapter import trainable
@@ -24,7 +25,6 @@ from sport.tune.pairs import is_undecided
 from sport.tune.recompute import recomputing
 from sport.tune.reference import model_digest
 from sport.tune.tree import Tree, build_tree
-from sport.tune.tree_attention import allow_trees
 from sport.tune.tree_check import why_no_trees
 from sport.tune.tree_forward import tree_logps
 from sport.tune.tree_packing import first_fit
@@ -139,7 +139,7 @@ class _Work:
         """Sums of the log-probabilities of each row's targets."""
         if not self.trees:
             return sequence_logps(self.model, self.processor, rows)
-        allow_trees(self.model)
+        allow_layouts(self.model)
         found = tree_logps(self.model, [_bare_tree(row) for row in rows])
         return torch.stack([logps.sum() for logps in found])
 

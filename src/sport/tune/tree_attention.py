@@ -1,8 +1,5 @@
 """Attention over trees: every node sees its ancestors and itself, and nothing else.
 
-A transformers model takes it as one more attention implementation, which hands whatever comes
-without a :class:`Layout` on to the implementation that the model had before.
-
 On CPUs no dense mask is made. The run of nodes at the start of a tree (its spine) is served by
 plain causal attention. Whatever branches off it lies in ranges behind it: such a range sees a piece
 of the spine, and itself through a small mask. On GPUs FlexAttention takes the same rule.
@@ -19,20 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import AttentionInterface, AttentionMaskInterface
 
-from sport.policy.forward import base_model
 from sport.tune.tree import Tree
 
 NEAR = 128
 """Branches that leave the spine so near to each other, in tokens, share one computation."""
-
-_PREFIX = "tree-"
-_UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
-
-
-class TreeUnsupported(RuntimeError):
-    """The model cannot compute trees; says why."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +71,13 @@ class Layout:
         found: Tensor = self._masks[key]
         return found
 
+    def attend(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scaling: float | None
+    ) -> Tensor:
+        """See :class:`sport.policy.layouts.AttentionLayout`."""
+        compute = _flex if query.is_cuda else _structured
+        return compute(query, key, value, self, scaling)
+
     def flex_mask(self) -> Any:
         """The same rule as a mask of FlexAttention."""
         if "flex" not in self._masks:
@@ -130,57 +125,6 @@ def _blocks(tree: Tree) -> Iterator[Block]:
 
 def _range(block: Block) -> tuple[int, int]:
     return block.start, block.stop
-
-
-def allow_trees(model: nn.Module) -> None:
-    """Lets the language model take layouts as ``tree=…``; all else it computes as before.
-
-    It stays so: a backward pass with gradient checkpointing runs the model again.
-
-    Raises:
-        TreeUnsupported: The model has an attention of its own.
-    """
-    config = base_model(model).get_decoder().config
-    before = config._attn_implementation
-    if not before.startswith(_PREFIX):
-        config._attn_implementation = _implementation(before)
-
-
-@lru_cache
-def _implementation(plain: str) -> str:
-    """Registers an implementation that serves trees, and all else as ``plain`` does."""
-    attentions, masks = AttentionInterface(), AttentionMaskInterface()
-    if plain not in attentions.valid_keys() or plain not in masks.valid_keys():
-        raise TreeUnsupported(f"its attention implementation {plain!r} takes no other in its place")
-    name = f"{_PREFIX}{plain}"
-    AttentionInterface.register(name, _attention_over(attentions[plain]))
-    AttentionMaskInterface.register(name, masks[plain])
-    return name
-
-
-def _attention_over(plain: Callable[..., Any]) -> Callable[..., Any]:
-    def attention(
-        module: nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        attention_mask: Tensor | None,
-        scaling: float | None = None,
-        tree: Layout | None = None,
-        **options: Any,
-    ) -> tuple[Tensor, Tensor | None]:
-        if tree is None:
-            found: tuple[Tensor, Tensor | None] = plain(
-                module, query, key, value, attention_mask, scaling=scaling, **options
-            )
-            return found
-        for name in _UNSUPPORTED:
-            if options.get(name) is not None:
-                raise TreeUnsupported(f"its attention has {name.replace('_', ' ')}")
-        compute = _flex if query.is_cuda else _structured
-        return compute(query, key, value, tree, scaling).transpose(1, 2).contiguous(), None
-
-    return attention
 
 
 def _structured(

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from sport.policy.encode import action_ids, encode
 from sport.policy.forward import base_model
+from sport.policy.layouts import allow_layouts
 from sport.policy.scripted import action
 from sport.tune.logps import action_row, sequence_logps
 from sport.tune.tree import build_tree
-from sport.tune.tree_attention import allow_trees
 from sport.tune.tree_forward import tree_logps
 from sport.types import File, Message, Trajectory
 
@@ -66,7 +66,7 @@ def _both_ways(model: nn.Module, processor: Any, images: tuple[File, ...]) -> tu
     actions = [action_ids(processor, text) for text in _TEXTS]
     rows = [action_row(chat, ids) for chat, ids in zip(chats, actions, strict=True)]
     whole = torch.cat([sequence_logps(model, processor, [row]) for row in rows])
-    allow_trees(model)
+    allow_layouts(model)
     starts = [len(chat.ids) for chat in chats]
     [tree] = tree_logps(model, [build_tree(chats[-1], list(zip(starts, actions, strict=True)))])
     return tree, whole

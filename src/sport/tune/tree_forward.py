@@ -18,14 +18,14 @@ def tree_logps(model: nn.Module, trees: Sequence[Tree]) -> list[Tensor]:
     """Sums of the log-probabilities of each tree's candidates, ``(candidates,)`` each, in nats.
 
     The trees lie one behind the other in a single row, so nothing is padded. Call
-    :func:`sport.tune.tree_attention.allow_trees` first. Gradients flow where they are enabled.
+    :func:`sport.policy.layouts.allow_layouts` first. Gradients flow where they are enabled.
     """
     device = base_model(model).device
     inputs = tree_inputs(model, trees, device)
     layout = layout_of(trees, device)
     # A mask of four dimensions keeps the model from making one of its own.
     mask = layout.ends.view(1, 1, 1, -1)
-    hidden = hidden_states(model, inputs, attention_mask=mask, tree=layout, use_cache=False)
+    hidden = hidden_states(model, inputs, attention_mask=mask, layout=layout, use_cache=False)
     nodes, owners, parents = (t.to(device) for t in _targets(trees))
     # Where candidates part, one node predicts several first tokens: the head runs over it once.
     rows, row = parents.unique(return_inverse=True)

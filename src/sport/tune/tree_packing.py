@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sport.policy.encode import Encoded, action_ids, encode
+from sport.policy.layouts import allow_layouts
 from sport.policy.messages import history
 from sport.policy.template import EncodingError
 from sport.tune.pairs import owners_of
@@ -20,7 +21,6 @@ from sport.tune.pairwise import PairwisePacking
 from sport.tune.reference import content_digest
 from sport.tune.step_dpo import Packing
 from sport.tune.tree import Tree, build_tree
-from sport.tune.tree_attention import allow_trees
 from sport.tune.tree_check import why_no_trees
 from sport.tune.tree_forward import tree_logps
 from sport.types import PreferencePair, Trajectory
@@ -109,7 +109,7 @@ class TreePacking:
 
     def logps(self, model: nn.Module, processor: Any, units: Sequence[TreeUnit]) -> list[Tensor]:
         """Summed log-probabilities of each unit's candidates, by one forward."""
-        allow_trees(model)
+        allow_layouts(model)
         return tree_logps(model, [unit.tree for unit in units])
 
 
