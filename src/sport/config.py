@@ -17,6 +17,7 @@ from sport.evals.config import BenchmarkSettings
 from sport.policy.base import SamplingPlan
 from sport.remote.config import BudgetSettings, ServerSettings, ServeSettings
 from sport.sandbox.base import Limits
+from sport.tools.config import McpSettings, ToolSettings
 from sport.tune.config import PairConfig, SFTConfig, StepDPOConfig
 
 Control = Annotated[str, Field(pattern=r"^(random|sft|shuffled(-\d+)?|oracle(-\d\d)?)$")]
@@ -275,7 +276,12 @@ class Recipe(Section):
     benchmark: BenchmarkSettings | None = None
     """A benchmark that is only measured; instead of tasks to learn from. See `sport eval`."""
     tools: tuple[str, ...] = ("ocr", "objectlocation", "ask_search_agent", "visualizer")
-    """Names of built-in tools, and own ones as `module:function`."""
+    """Names of built-in tools, own ones as `module:function`, and those of an MCP server as
+    `mcp:NAME`, or one of them as `mcp:NAME/tool`."""
+    tool: dict[str, ToolSettings] = {}
+    """What is declared of a tool, as `[tool.NAME]`, and options of a built-in one."""
+    mcp: dict[str, McpSettings] = {}
+    """MCP servers whose tools are used, as `[mcp.NAME]`."""
     synthesis: Synthesis | None = None
     """Where tasks come from, if not from a file."""
     agent: AgentName = "code"

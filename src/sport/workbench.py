@@ -79,7 +79,8 @@ class Workbench:
         if self._cache is not None:
             self._cache.mkdir(parents=True, exist_ok=True)
             file = self._cache / "tools.sqlite"
-        tools = load_tools(self._recipe.tools, BUILTIN, self._recipe.root)
+        recipe = self._recipe
+        tools = load_tools(recipe.tools, BUILTIN, recipe.root, recipe.tool, recipe.mcp)
         return ToolCache(file).wrap(tools.values())
 
     def check(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import sqlite3
@@ -10,14 +9,12 @@ import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 from pydantic import JsonValue
 
-from sport.tools.function import MadeFile, Tool, deliver
+from sport.tools.function import Tool
 from sport.tools.paths import open_file
-
-_FILE = "$file"
+from sport.tools.values import decode, deliver, encode
 
 
 class ToolCache:
@@ -56,7 +53,7 @@ class ToolCache:
             self._fill(future, key, tool, workspace, arguments)
         elif future.exception() is not None:
             return tool(workspace, arguments)  # another's attempt failed: it may have been chance
-        return deliver(workspace, _decode(json.loads(future.result())))
+        return deliver(workspace, decode(json.loads(future.result())))
 
     def _fill(
         self,
@@ -69,7 +66,7 @@ class ToolCache:
         try:
             text = self._stored(key)
             if text is None:
-                text = json.dumps(_encode(tool.compute(workspace, arguments)))
+                text = json.dumps(encode(tool.compute(workspace, arguments)))
                 self._store(key, text)
         except BaseException as error:
             with self._lock:
@@ -123,27 +120,3 @@ def _digest(workspace: Path, path: str) -> str:
     with open(open_file(workspace, path), "rb") as file:
         # The suffix counts: a tool may go by it.
         return hashlib.file_digest(file, "sha256").hexdigest() + Path(path).suffix
-
-
-def _encode(result: Any) -> Any:
-    if isinstance(result, MadeFile):
-        return {_FILE: result.name, "data": base64.b64encode(result.data).decode()}
-    if isinstance(result, Path):
-        return _encode(MadeFile(result.name, result.read_bytes()))
-    if isinstance(result, Mapping):
-        return {str(key): _encode(value) for key, value in result.items()}
-    if isinstance(result, list | tuple):
-        return [_encode(value) for value in result]
-    if hasattr(result, "tolist"):
-        return _encode(result.tolist())
-    return result
-
-
-def _decode(value: Any) -> Any:
-    if isinstance(value, dict):
-        if _FILE in value:
-            return MadeFile(value[_FILE], base64.b64decode(value["data"]))
-        return {key: _decode(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_decode(item) for item in value]
-    return value
