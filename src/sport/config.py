@@ -282,6 +282,8 @@ class Recipe(Section):
     """What is declared of a tool, as `[tool.NAME]`, and options of a built-in one."""
     mcp: dict[str, McpSettings] = {}
     """MCP servers whose tools are used, as `[mcp.NAME]`."""
+    replay: str | None = None
+    """Folder of a run whose recorded calls answer in place of the tools; nothing else is called."""
     synthesis: Synthesis | None = None
     """Where tasks come from, if not from a file."""
     agent: AgentName = "code"
@@ -359,6 +361,13 @@ class Recipe(Section):
         """The servers that the recipe names, by section."""
         named = {"policy": self.policy.server, "verifier": self.verifier.server}
         return {section: server for section, server in named.items() if server is not None}
+
+    def secret_names(self) -> set[str]:
+        """Names of the variables whose values must not be shown."""
+        names = {server.key_env for server in self.servers().values()}
+        for mcp in self.mcp.values():
+            names |= {mcp.key_env, *mcp.env}
+        return {name for name in names if name is not None}
 
     def path(self, value: str) -> Path:
         """A path of the recipe, made absolute."""

@@ -28,6 +28,8 @@ from sport.policy.scripted import ScriptedPolicy
 from sport.remote.keys import Key
 from sport.remote.ledger import Ledger
 from sport.rollouts import Throttled, rollout, stream
+from sport.secrets import Secrets
+from sport.tools.load import check_tools
 from sport.types import Gold, Message, Step, Task, Trajectory
 from sport.verify.base import Verifier
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from sport.policy.local import LocalPolicy
     from sport.sandbox.base import Sandbox
     from sport.tools.base import Tool
+    from sport.tools.cache import ToolCache
     from sport.verify.trajectory import TrajectoryVerifier
 
 
@@ -71,28 +74,50 @@ class Workbench:
     @cached_property
     def tools(self) -> Mapping[str, Tool]:
         """The recipe's tools, by name."""
-        from sport.tools.builtin import BUILTIN
+        return self.tool_cache.wrap(self._load_tools().values())
+
+    @cached_property
+    def tool_cache(self) -> ToolCache:
+        """Where calls of the recipe's tools are kept, and equal ones are made once."""
         from sport.tools.cache import ToolCache
-        from sport.tools.load import load_tools
+        from sport.tools.calls import FILE, CallStore
 
         file = None
         if self._cache is not None:
             self._cache.mkdir(parents=True, exist_ok=True)
-            file = self._cache / "tools.sqlite"
+            file = self._cache / FILE
+        return ToolCache(CallStore(file), self._secrets)
+
+    @cached_property
+    def _secrets(self) -> Secrets:
+        return Secrets.of_environment(self._recipe.secret_names())
+
+    def _load_tools(self) -> Mapping[str, Tool]:
+        from sport.tools.builtin import BUILTIN
+        from sport.tools.cards import card
+        from sport.tools.load import load_tools
+        from sport.tools.replay import replayed_tools
+
         recipe = self._recipe
-        tools = load_tools(recipe.tools, BUILTIN, recipe.root, recipe.tool, recipe.mcp)
-        return ToolCache(file).wrap(tools.values())
+        if recipe.replay is not None:
+            tools = replayed_tools(recipe.path(recipe.replay))
+        else:
+            tools = load_tools(recipe.tools, BUILTIN, recipe.root, recipe.tool, recipe.mcp)
+        for name, tool in tools.items():
+            self.tool_cache.store.keep_card(name, card(tool))
+        return tools
 
     def check(self) -> None:
         """Finds, before anything is computed, what would fail later.
 
         Raises:
-            ToolNotFound: A tool is not there.
+            ToolNotFound: A tool is not there, or lacks what it needs.
             ValueError: The prompt is not there.
             RemoteError: The key of a server is not there.
         """
         if self._recipe.benchmark is None or self._recipe.benchmark.replay is None:
             self.opening(Task(id="", query=""))
+            check_tools(self.tools.values() if self._agent.tools else ())
         for server in self._recipe.servers().values():
             Key.read(server.key_env)
 
@@ -257,7 +282,12 @@ class Workbench:
         places = asyncio.Semaphore(2 * (os.cpu_count() or 1))
 
         def make(tools: Mapping[str, Tool]) -> ForkSandbox:
-            return ForkSandbox(tools, settings.limits, unsafe_local=settings.unsafe_local)
+            return ForkSandbox(
+                tools,
+                settings.limits,
+                unsafe_local=settings.unsafe_local,
+                secrets=self._secrets,
+            )
 
         shared = make(self.tools if self._agent.tools else {})
 

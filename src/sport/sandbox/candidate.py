@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,9 @@ from sport.sandbox.base import Limits
 from sport.sandbox.cgroups import ControlGroups
 from sport.sandbox.frames import BadFrame
 from sport.sandbox.processes import Process
-from sport.sandbox.toolcalls import MOST_CALLS, ToolThreads, call_tool
+from sport.sandbox.toolcalls import MOST_CALLS, ToolDesk
 from sport.sandbox.watch import Watched, Watcher
 from sport.sandbox.worlds import World
-from sport.tools.function import Tool
 from sport.types import CodeError, FinalAnswer, Outcome, Status, ToolCall
 
 _HELLO_S = 30.0
@@ -33,9 +31,8 @@ class Follower:
     """Runs code in freshly forked candidates.
 
     Args:
-        tools: What candidates may call.
+        desk: Answers calls of tools.
         limits: Bounds of every candidate.
-        threads: Where tools run.
         watcher: Enforces the limits.
         root: Folder of all worlds, as it shows in paths.
         groups: Where each candidate gets a control group of its own, if there are any.
@@ -46,17 +43,15 @@ class Follower:
 
     def __init__(
         self,
-        tools: Mapping[str, Tool],
+        desk: ToolDesk,
         limits: Limits,
-        threads: ToolThreads,
         watcher: Watcher,
         root: Path,
         groups: ControlGroups | None,
     ) -> None:
         """One for all candidates of a sandbox."""
-        self._tools = tools
+        self._desk = desk
         self._limits = limits
-        self._threads = threads
         self._watcher = watcher
         self.base_memory = 0
         self._root = str(root)
@@ -118,9 +113,7 @@ class Follower:
                 raise BadFrame("unknown kind of message")
             watched.pause()
             if len(calls) < MOST_CALLS:
-                call, reply = await call_tool(
-                    self._threads, self._tools, world.workspace, message, self.shown
-                )
+                call, reply = await self._desk.call(world.workspace, message, self.shown)
                 calls.append(call)
             else:
                 text = f"more than {MOST_CALLS} calls of tools in one step"

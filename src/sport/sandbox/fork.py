@@ -17,11 +17,12 @@ from sport.sandbox.candidate import Follower
 from sport.sandbox.channel import WorldChannel
 from sport.sandbox.forks import ForkGate
 from sport.sandbox.launch import Worker, start_worker
-from sport.sandbox.toolcalls import ToolThreads
+from sport.sandbox.toolcalls import ToolDesk
 from sport.sandbox.walls import LAYERS
 from sport.sandbox.watch import Watcher
 from sport.sandbox.world import WORKSPACE_FD
 from sport.sandbox.worlds import World, ask, empty, equip, furnish, send_fd
+from sport.secrets import Secrets
 from sport.tools.function import Tool, as_tool
 from sport.tools.paths import read_file
 from sport.types import Outcome, derive_seed
@@ -62,6 +63,7 @@ class ForkSandbox:
         tier: str | None = None,
         tool_threads: int = 8,
         folder: Path | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         """Nothing is started before it is used.
 
@@ -75,6 +77,8 @@ class ForkSandbox:
             tool_threads: How many tools may run at once.
             folder: Where workspaces lie while they live; if not given, in memory where there is
                 room, since that is ten times as fast as a disk.
+            secrets: What no candidate may see in what tools return or raise; if not given, the
+                secrets of this process's environment.
         """
         self._tools = {name: as_tool(value, name) for name, value in (tools or {}).items()}
         self._limits = limits or Limits()
@@ -82,7 +86,9 @@ class ForkSandbox:
         self._unsafe_local = unsafe_local
         self._only = tier
         self._folder = folder
-        self._threads = ToolThreads(tool_threads)
+        self._desk = ToolDesk(
+            self._tools, tool_threads, Secrets.of_environment() if secrets is None else secrets
+        )
         self._watcher = Watcher(self._limits)
         self._worker: Worker | None = None
         self._gate: ForkGate | None = None
@@ -229,7 +235,7 @@ class ForkSandbox:
         for world in list(self._worlds.values()):
             world.end()
         self._worlds.clear()
-        self._threads.close()
+        self._desk.close()
         worker, self._worker = self._worker, None
         if worker is not None:
             await asyncio.shield(asyncio.to_thread(self._shut, worker))
@@ -263,9 +269,8 @@ class ForkSandbox:
                         worker.listener, self._limits.processes, self._watcher.find
                     )
                 self._follower = Follower(
-                    self._tools,
+                    self._desk,
                     self._limits,
-                    self._threads,
                     self._watcher,
                     worker.root,
                     worker.groups,

@@ -13,8 +13,10 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from sport.secrets import Secrets
 from sport.tools.function import Tool
 from sport.types import ToolCall
+from sport.untrusted import fit
 
 LARGEST_RESULT = 1 << 20
 """Characters of a result as JSON."""
@@ -23,6 +25,7 @@ MOST_CALLS = 200
 """Calls of tools by one candidate."""
 
 _TEXT = 1_000
+_LONGEST = 20_000
 
 
 class ToolThreads:
@@ -123,54 +126,128 @@ def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None
         future.exception()  # it is looked at here: nobody may be waiting any more
 
 
-async def call_tool(
-    threads: ToolThreads,
-    tools: Mapping[str, Tool],
-    workspace: Path,
-    message: Mapping[str, Any],
-    clean: Callable[[JsonValue], JsonValue],
-) -> tuple[ToolCall, dict[str, Any]]:
-    """Answers a candidate's call.
+class ToolDesk:
+    """Answers candidates' calls of tools.
 
-    Args:
-        threads: Where tools run.
-        tools: The allowed tools.
-        workspace: The candidate's workspace.
-        message: What the candidate sent; it may be anything.
-        clean: Makes paths of the host into those that candidates see.
-
-    Returns:
-        The record of the call, and the reply for the candidate.
+    A tool with a bound on calls at once has threads of its own: its calls wait in their own line,
+    and their time runs from when it is their turn.
     """
-    began = time.perf_counter()
-    name = str(message.get("name"))
-    args, kwargs = message.get("args"), message.get("kwargs")
-    arguments: dict[str, JsonValue] = {}
-    try:
-        if name not in tools or not isinstance(args, list) or not isinstance(kwargs, dict):
-            raise NameError(f"there is no tool {name[:100]!r}")
-        tool = tools[name]
-        arguments = {f"argument {i + 1}": clean(value) for i, value in enumerate(args)}
-        arguments |= {str(key): clean(value) for key, value in kwargs.items()}
-        arguments = tool.bind([clean(v) for v in args], {k: clean(v) for k, v in kwargs.items()})
-        result = await threads.call(lambda: _bounded(tool, workspace, arguments), tool.timeout_s)
-    except TimeoutError:
-        kind, text = "TimeoutError", f"{name} took longer than {tools[name].timeout_s:g} s"
-    except Exception as error:
-        # Whatever a tool raises is the candidate's to handle: it goes back as its exception.
-        kind, text = type(error).__name__, str(clean(str(error)))[:_TEXT]
-    else:
-        call = ToolCall(
-            name=name, arguments=arguments, result=result, seconds=time.perf_counter() - began
+
+    def __init__(self, tools: Mapping[str, Tool], threads: int, secrets: Secrets) -> None:
+        """Nothing is started.
+
+        Args:
+            tools: The allowed tools, by name.
+            threads: Calls that run at once.
+            secrets: What must not be shown.
+        """
+        self._tools = tools
+        self._secrets = secrets
+        self._shared = ToolThreads(threads)
+        self._own = {
+            name: ToolThreads(tool.concurrency)
+            for name, tool in tools.items()
+            if tool.concurrency is not None
+        }
+
+    def has_side_effects(self, message: Mapping[str, Any]) -> bool:
+        """Whether a candidate asks for a tool that changes something outside of its workspace."""
+        tool = self._tools.get(str(message.get("name")))
+        return tool is not None and tool.side_effects
+
+    def bind(
+        self, message: Mapping[str, Any], clean: Callable[[JsonValue], JsonValue]
+    ) -> dict[str, JsonValue]:
+        """The arguments of a candidate's call, by name.
+
+        Raises:
+            TypeError: They do not fit the tool.
+        """
+        args, kwargs = message["args"], message["kwargs"]
+        return self._tools[message["name"]].bind(
+            [clean(v) for v in args], {k: clean(v) for k, v in kwargs.items()}
         )
-        return call, {"result": result}
-    call = ToolCall(
-        name=name[:100],
-        arguments=arguments,
-        error=f"{kind}: {text}",
-        seconds=time.perf_counter() - began,
-    )
+
+    async def call(
+        self,
+        workspace: Path,
+        message: Mapping[str, Any],
+        clean: Callable[[JsonValue], JsonValue],
+    ) -> tuple[ToolCall, dict[str, Any]]:
+        """Answers a candidate's call.
+
+        Args:
+            workspace: The candidate's workspace.
+            message: What the candidate sent; it may be anything.
+            clean: Makes paths of the host into those that candidates see.
+
+        Returns:
+            The record of the call, and the reply for the candidate.
+        """
+        began = time.perf_counter()
+        name = str(message.get("name"))
+        arguments = _loose(message, clean)
+        try:
+            _check_form(message, self._tools)
+            tool = self._tools[name]
+            arguments = self.bind(message, clean)
+            threads = self._own.get(name, self._shared)
+            result = self._fit(
+                await threads.call(lambda: _bounded(tool, workspace, arguments), tool.timeout_s)
+            )
+        except TimeoutError:
+            limit = self._tools[name].timeout_s
+            error = ("TimeoutError", f"{name} took longer than {limit:g} s")
+        except Exception as failure:
+            # Whatever a tool raises is the candidate's to handle: it goes back as its exception.
+            told = str(clean(self._secrets.hide_in_error(str(failure)[:_LONGEST])))
+            error = (type(failure).__name__, fit(told)[:_TEXT])
+        else:
+            seconds = time.perf_counter() - began
+            call = ToolCall(name=name, arguments=arguments, result=result, seconds=seconds)
+            return call, {"result": result}
+        return refused(name, arguments, *error, seconds=time.perf_counter() - began)
+
+    def _fit(self, result: JsonValue) -> JsonValue:
+        """A result without secrets and without what would drive a terminal."""
+        if isinstance(result, str):
+            return fit(self._secrets.hide(result))
+        if isinstance(result, dict):
+            return {fit(self._secrets.hide(k)): self._fit(v) for k, v in result.items()}
+        if isinstance(result, list):
+            return [self._fit(v) for v in result]
+        return result
+
+    def close(self) -> None:
+        """Ends the threads that are free."""
+        for threads in (self._shared, *self._own.values()):
+            threads.close()
+
+
+def refused(
+    name: str, arguments: dict[str, JsonValue], kind: str, text: str, seconds: float = 0.0
+) -> tuple[ToolCall, dict[str, Any]]:
+    """The record of a call that failed, and the reply for the candidate: an exception."""
+    call = ToolCall(name=name[:100], arguments=arguments, error=f"{kind}: {text}", seconds=seconds)
     return call, {"error": {"type": kind, "message": text}}
+
+
+def _check_form(message: Mapping[str, Any], tools: Mapping[str, Tool]) -> None:
+    name = str(message.get("name"))
+    known = name in tools and isinstance(message.get("args"), list)
+    if not known or not isinstance(message.get("kwargs"), dict):
+        raise NameError(f"there is no tool {name[:100]!r}")
+
+
+def _loose(
+    message: Mapping[str, Any], clean: Callable[[JsonValue], JsonValue]
+) -> dict[str, JsonValue]:
+    """The arguments of a call that may not fit, for its record."""
+    args, kwargs = message.get("args"), message.get("kwargs")
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        return {}
+    found = {f"argument {i + 1}": clean(value) for i, value in enumerate(args)}
+    return found | {str(key): clean(value) for key, value in kwargs.items()}
 
 
 def _bounded(tool: Tool, workspace: Path, arguments: Mapping[str, JsonValue]) -> JsonValue:

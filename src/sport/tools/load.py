@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -63,6 +63,22 @@ def load_tools(
             f"[tool.{unused[0]}]: there is no such tool in `tools`; it has: {', '.join(tools)}"
         )
     return tools
+
+
+def check_tools(tools: Iterable[Tool]) -> None:
+    """Finds, before a run starts, what calls would fail for, such as weights that are missing.
+
+    Raises:
+        ToolNotFound: All that is lacking, a line each.
+    """
+    lacking: list[str] = []
+    for tool in tools:
+        try:
+            tool.check()
+        except Exception as error:
+            lacking.append(f"tools: {tool.name!r} is not ready: {error}")
+    if lacking:
+        raise ToolNotFound("\n".join(lacking))
 
 
 def _found(

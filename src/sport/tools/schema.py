@@ -96,6 +96,8 @@ def annotation(spec: Any, whole: Mapping[str, Any], depth: int = 0) -> Any:
     kind = spec.get("type")
     if isinstance(kind, list) and kind:
         return either([annotation({**spec, "type": k}, whole, depth + 1) for k in kind])
+    if kind == "string" and spec.get("format") == "path":
+        return Path
     if kind == "array":
         return list[annotation(spec.get("items"), whole, depth + 1)]  # type: ignore[misc]
     return _KINDS.get(kind, Any) if isinstance(kind, str) else Any
@@ -109,7 +111,7 @@ def either(kinds: Sequence[Any]) -> Any:
 def _parameter(
     name: str, spec: Any, required: bool, whole: Mapping[str, Any], paths: bool
 ) -> inspect.Parameter:
-    made = annotation(spec, whole)
+    made = annotation(spec, spec if isinstance(spec, Mapping) and "$defs" in spec else whole)
     if is_inline_file(spec) or (paths and is_path_name(name) and made in (str, list[str])):
         made = list[Path] if made == list[str] else Path
     default = spec.get("default") if isinstance(spec, Mapping) else None
