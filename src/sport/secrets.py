@@ -18,7 +18,8 @@ _SHORTEST = 8
 # What an exception may hold although no variable does: keys by their looks, and in addresses.
 _LOOKS = re.compile(
     r"""(?P<before> (?<=://) [^/\s:@]* : | \b(?:bearer|basic)\s+
-        | [?&][\w-]*(?:key|token|secret|sig)[\w-]*= | \b(?:api[_-]?key|password|passwd|secret|access[_-]?token)["']?\s*[=:]\s*["']? )
+        | [?&][\w-]*(?:key|token|secret|sig)[\w-]*=
+        | \b(?:api[_-]?key|password|passwd|secret|access[_-]?token)["']?\s*[=:]\s*["']? )
         (?P<secret> [^\s"'&@,;]{4,} )
       | \b(?:sk|pk|rk)-[\w-]{16,} | \bgh[opsu]_\w{20,} | \bhf_\w{20,} | \bAKIA[0-9A-Z]{16}\b
       | \bxox[abp]-[\w-]{10,} | \beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*""",

@@ -175,9 +175,8 @@ async def test_what_would_harm_comes_as_a_short_error(
     assert message in outcome.error.message
     kept = outcome.model_dump_json()
     assert len(kept) < 5_000
-    assert (
-        "swordfish" not in kept and "\x1b" not in kept and "u001b[31m" in kept * (how == "secret")
-    )
+    assert "swordfish" not in kept
+    assert "\x1b" not in outcome.error.message
 
 
 async def test_what_drives_a_terminal_is_made_visible() -> None:
