@@ -131,6 +131,10 @@ class Explore(Section):
     """Failed steps after which a trajectory ends."""
     group: int = Field(64, ge=1)
     """Tasks that step together; a run that was killed redoes its last group."""
+    side_effects: Literal["winner", "refuse"] = "winner"
+    """Tools with side effects: `winner` calls them for the candidate that is chosen, and for no
+    other; `refuse` calls them for none, neither where tasks are explored nor where they are
+    evaluated, and `sport ask` alone does."""
 
 
 class SandboxSettings(Section):

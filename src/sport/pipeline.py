@@ -371,8 +371,9 @@ class Pipeline:
 
 
 def solve_one(run: Run, task: Task, adapter: Path | None) -> Trajectory:
-    """Solves one task as evaluations do: greedily, with one sample a step."""
-    bench = Workbench(run.recipe)
+    """Solves one task as evaluations do: greedily, with one sample a step, and for good."""
+    explore = run.recipe.explore.model_copy(update={"side_effects": "winner"})
+    bench = Workbench(run.recipe.model_copy(update={"explore": explore}))
     found: list[Trajectory] = []
     solving = bench.solve(
         [task],

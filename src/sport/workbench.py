@@ -286,6 +286,7 @@ class Workbench:
                 tools,
                 settings.limits,
                 unsafe_local=settings.unsafe_local,
+                side_effects=self._recipe.explore.side_effects == "winner",
                 secrets=self._secrets,
             )
 

@@ -6,8 +6,11 @@ import asyncio
 import os
 import re
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pydantic import JsonValue, ValidationError
 
@@ -22,9 +25,27 @@ from sport.sandbox.worlds import World
 from sport.types import CodeError, FinalAnswer, Outcome, Status, ToolCall
 
 _HELLO_S = 30.0
+_TOLD = 500
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 _ENDED = "The process ended before the code did."
 _OTHERS_ENDED = "Other processes that were still running ended with the step."
+
+
+@dataclass(frozen=True)
+class Running:
+    """One candidate under way.
+
+    Attributes:
+        watched: What the watcher knows of it.
+        calls: Its calls of tools so far.
+        began: When it began, by the monotonic clock.
+        message: The call that it stands still before.
+    """
+
+    watched: Watched
+    calls: list[ToolCall]
+    began: float
+    message: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Follower:
@@ -56,10 +77,18 @@ class Follower:
         self.base_memory = 0
         self._root = str(root)
         self._groups = groups
+        self._waiting: WeakKeyDictionary[World, Running] = WeakKeyDictionary()
         self._paths = re.compile(re.escape(str(root)) + r"/\w+(?:/n/\w+)*/(?:work|base)(?![\w.-])")
 
-    async def follow(self, world: World, code: str, seed: int) -> Outcome:
-        """Runs code in a candidate that was forked a moment ago; kills it if it misbehaves."""
+    async def follow(self, world: World, code: str, seed: int, hold: bool) -> Outcome:
+        """Runs code in a candidate that was forked a moment ago; kills it if it misbehaves.
+
+        Args:
+            world: The candidate.
+            code: Its code.
+            seed: Seeds what it draws.
+            hold: Whether it stands still before its first call with side effects.
+        """
         began = time.monotonic()
         try:
             await world.hello()
@@ -74,8 +103,6 @@ class Follower:
             world.channel.hang_up,
             self.base_memory,
         )
-        self._watcher.add(watched)
-        calls: list[ToolCall] = []
         start = {
             "slot": str(world.slot),
             "base": str(world.parent.workspace),
@@ -83,17 +110,68 @@ class Follower:
             "seed": seed,
             "step": world.step,
         }
+        return await self._go(world, Running(watched, [], began), start, hold)
+
+    def is_waiting(self, world: World) -> bool:
+        """Whether a candidate stands still before a call with side effects."""
+        return world in self._waiting
+
+    async def finish(self, world: World) -> Outcome:
+        """Makes the call that a candidate stands still before, and follows it to its end."""
+        running = self._waiting.pop(world)
+        call, reply = await self._desk.call(world.workspace, running.message, self.shown)
+        running.calls.append(call)
+        running.watched.resume()
+        assert world.process is not None
+        world.alone = False
+        world.process.thaw()
+        return await self._go(world, running, reply, hold=False)
+
+    async def _go(
+        self, world: World, running: Running, message: dict[str, Any], hold: bool
+    ) -> Outcome:
+        """Sends a candidate what it waits for, and follows it to its end, or to where it holds."""
+        watched, calls = running.watched, running.calls
+        self._watcher.add(watched)
         try:
-            await world.channel.send(start)
-            done = await self._serve(world, watched, calls)
+            await world.channel.send(message)
+            done = await self._serve(world, watched, calls, hold)
             self._watcher.drop(watched)
+            if done["kind"] == "call":
+                return self._held(world, replace(running, message=done))
             return self._finished(world, watched, calls, done)
         except (EOFError, ProcessLookupError, BadFrame, ValidationError, folders.TooLarge) as error:
             self._watcher.drop(watched)
-            return self._ended(world, watched, calls, began, error)
+            return self._ended(world, watched, calls, running.began, error)
         finally:
             self._watcher.drop(watched)
-            world.close_output()
+            if world not in self._waiting:
+                world.close_output()
+
+    def _held(self, world: World, running: Running) -> Outcome:
+        """The outcome of a candidate that stands still before a call with side effects."""
+        assert world.process is not None
+        notes = [_OTHERS_ENDED] if world.process.freeze() else []
+        world.alone = True
+        if running.watched.verdict is not None:
+            raise EOFError
+        waits = self._desk.held(running.message, self.shown)
+        assert waits is not None, "it was looked at before"
+        told = ", ".join(f"{name}={value!r}" for name, value in waits.arguments.items())
+        notes.append(f"{waits.name}({told[:_TOLD]}) waits: it is called if this action is chosen.")
+        self._waiting[world] = running
+        stdout, truncated = self._output(world)
+        return Outcome(
+            id=world.id,
+            stdout=stdout,
+            truncated=truncated,
+            files=folders.produced(str(world.workspace), world.listing),
+            tool_calls=tuple(running.calls),
+            waits=waits,
+            notes=tuple(notes),
+            cpu_s=running.watched.cpu_s,
+            wall_s=running.watched.wall_s(time.monotonic()),
+        )
 
     def _enclose(self, groups: ControlGroups, world: World, pid: int) -> None:
         """Puts a candidate that waits for its code into a control group of its own."""
@@ -103,8 +181,10 @@ class Follower:
         except ProcessLookupError:
             pass  # it died already, which its channel will tell
 
-    async def _serve(self, world: World, watched: Watched, calls: list[ToolCall]) -> dict[str, Any]:
-        """Answers calls of tools until the candidate is done."""
+    async def _serve(
+        self, world: World, watched: Watched, calls: list[ToolCall], hold: bool
+    ) -> dict[str, Any]:
+        """Answers calls of tools until the candidate is done, or asks for one that is held."""
         while True:
             message = await world.channel.receive()
             if message.get("kind") == "done":
@@ -112,6 +192,8 @@ class Follower:
             if message.get("kind") != "call":
                 raise BadFrame("unknown kind of message")
             watched.pause()
+            if hold and len(calls) < MOST_CALLS and self._desk.held(message, self.shown):
+                return message
             if len(calls) < MOST_CALLS:
                 call, reply = await self._desk.call(world.workspace, message, self.shown)
                 calls.append(call)

@@ -133,14 +133,22 @@ class ToolDesk:
     and their time runs from when it is their turn.
     """
 
-    def __init__(self, tools: Mapping[str, Tool], threads: int, secrets: Secrets) -> None:
+    def __init__(
+        self,
+        tools: Mapping[str, Tool],
+        threads: int,
+        secrets: Secrets,
+        side_effects: bool = True,
+    ) -> None:
         """Nothing is started.
 
         Args:
             tools: The allowed tools, by name.
             threads: Calls that run at once.
             secrets: What must not be shown.
+            side_effects: Whether tools with side effects may be called.
         """
+        self._side_effects = side_effects
         self._tools = tools
         self._secrets = secrets
         self._shared = ToolThreads(threads)
@@ -150,23 +158,32 @@ class ToolDesk:
             if tool.concurrency is not None
         }
 
-    def has_side_effects(self, message: Mapping[str, Any]) -> bool:
-        """Whether a candidate asks for a tool that changes something outside of its workspace."""
+    def held(
+        self, message: Mapping[str, Any], clean: Callable[[JsonValue], JsonValue]
+    ) -> ToolCall | None:
+        """The call that a candidate asks for, where it has side effects and could be made."""
         tool = self._tools.get(str(message.get("name")))
-        return tool is not None and tool.side_effects
+        if tool is None or not tool.side_effects or not self._side_effects:
+            return None
+        try:
+            return ToolCall(name=tool.name, arguments=self._bound(message, clean))
+        except (TypeError, NameError):
+            return None  # it is answered at once, by what is wrong with it
 
-    def bind(
+    def _bound(
         self, message: Mapping[str, Any], clean: Callable[[JsonValue], JsonValue]
     ) -> dict[str, JsonValue]:
-        """The arguments of a candidate's call, by name.
+        """The arguments of a call by name.
 
         Raises:
-            TypeError: They do not fit the tool.
+            NameError: There is no such tool.
+            TypeError: They do not fit it.
         """
-        args, kwargs = message["args"], message["kwargs"]
-        return self._tools[message["name"]].bind(
-            [clean(v) for v in args], {k: clean(v) for k, v in kwargs.items()}
-        )
+        name, args, kwargs = str(message.get("name")), message.get("args"), message.get("kwargs")
+        if name not in self._tools or not isinstance(args, list) or not isinstance(kwargs, dict):
+            raise NameError(f"there is no tool {name[:100]!r}")
+        given = {str(k): clean(v) for k, v in kwargs.items()}
+        return self._tools[name].bind([clean(v) for v in args], given)
 
     async def call(
         self,
@@ -188,9 +205,10 @@ class ToolDesk:
         name = str(message.get("name"))
         arguments = _loose(message, clean)
         try:
-            _check_form(message, self._tools)
+            arguments = self._bound(message, clean)
             tool = self._tools[name]
-            arguments = self.bind(message, clean)
+            if tool.side_effects and not self._side_effects:
+                raise PermissionError(f"{name} has side effects and is not to be called here")
             threads = self._own.get(name, self._shared)
             result = self._fit(
                 await threads.call(lambda: _bounded(tool, workspace, arguments), tool.timeout_s)
@@ -206,7 +224,14 @@ class ToolDesk:
             seconds = time.perf_counter() - began
             call = ToolCall(name=name, arguments=arguments, result=result, seconds=seconds)
             return call, {"result": result}
-        return refused(name, arguments, *error, seconds=time.perf_counter() - began)
+        kind, text = error
+        call = ToolCall(
+            name=name[:100],
+            arguments=arguments,
+            error=f"{kind}: {text}",
+            seconds=time.perf_counter() - began,
+        )
+        return call, {"error": {"type": kind, "message": text}}
 
     def _fit(self, result: JsonValue) -> JsonValue:
         """A result without secrets and without what would drive a terminal."""
@@ -222,21 +247,6 @@ class ToolDesk:
         """Ends the threads that are free."""
         for threads in (self._shared, *self._own.values()):
             threads.close()
-
-
-def refused(
-    name: str, arguments: dict[str, JsonValue], kind: str, text: str, seconds: float = 0.0
-) -> tuple[ToolCall, dict[str, Any]]:
-    """The record of a call that failed, and the reply for the candidate: an exception."""
-    call = ToolCall(name=name[:100], arguments=arguments, error=f"{kind}: {text}", seconds=seconds)
-    return call, {"error": {"type": kind, "message": text}}
-
-
-def _check_form(message: Mapping[str, Any], tools: Mapping[str, Tool]) -> None:
-    name = str(message.get("name"))
-    known = name in tools and isinstance(message.get("args"), list)
-    if not known or not isinstance(message.get("kwargs"), dict):
-        raise NameError(f"there is no tool {name[:100]!r}")
 
 
 def _loose(
