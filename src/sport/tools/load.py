@@ -30,6 +30,7 @@ def load_tools(
     root: Path,
     settings: Mapping[str, ToolSettings] | None = None,
     servers: Mapping[str, McpSettings] | None = None,
+    alone: bool = False,
 ) -> dict[str, Tool]:
     """The tools that a recipe names, by the name that candidates call them.
 
@@ -42,6 +43,7 @@ def load_tools(
         root: The recipe's folder; modules and paths are looked for there first.
         settings: What the recipe declares of its tools, by name.
         servers: The recipe's MCP servers, by name.
+        alone: Whether ``specs`` are a part of the recipe's, so that settings may be of others.
 
     Raises:
         ToolNotFound: A name is unknown, a module does not load, a server does not answer, two
@@ -58,7 +60,7 @@ def load_tools(
                 )
             tools[found.name] = _declared(found, declared.get(found.name), builtin)
     unused = sorted(declared.keys() - tools.keys())
-    if unused:
+    if unused and not alone:
         raise ToolNotFound(
             f"[tool.{unused[0]}]: there is no such tool in `tools`; it has: {', '.join(tools)}"
         )
@@ -76,7 +78,7 @@ def check_tools(tools: Iterable[Tool]) -> None:
         try:
             tool.check()
         except Exception as error:
-            lacking.append(f"tools: {tool.name!r} is not ready: {error}")
+            lacking.append(f"tools: {tool.name!r} is not ready: {_told(error)}")
     if lacking:
         raise ToolNotFound("\n".join(lacking))
 
@@ -104,12 +106,22 @@ def _builtin(
 ) -> Tool:
     if name in builtin:
         options = settings.options if settings is not None else {}
-        return builtin[name](**_options(name, options, builtin[name], root))
+        taken = _options(name, options, builtin[name], root)
+        try:
+            return builtin[name](**taken)
+        except Exception as error:
+            raise ToolNotFound(f"tools: {name!r} is not ready: {_told(error)}") from error
     near = get_close_matches(name, builtin, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(builtin))}"
     raise ToolNotFound(
         f"tools: unknown tool {name!r}; {hint} (own tools: 'module:function', MCP: 'mcp:NAME')"
     )
+
+
+def _told(error: Exception) -> str:
+    """What went wrong: errors that are meant for users speak for themselves."""
+    plain = isinstance(error, ValueError | OSError | ModuleNotFoundError)
+    return str(error) if plain else f"{type(error).__name__}: {error}"
 
 
 def _options(

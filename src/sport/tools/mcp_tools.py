@@ -140,13 +140,17 @@ def _value(result: Any) -> Any:
     """A server's answer as a value.
 
     Raises:
-        ToolFailed: It is an error.
+        ToolFailed: It is an error; one of a server of ours comes as what it was.
     """
+    notes = (result.meta or {}).get(META)
+    notes = notes if isinstance(notes, Mapping) else {}
     if result.is_error:
+        if "error" in notes:
+            kind, text = map(str, notes["error"])
+            raise type(kind, (Exception,), {})(text)
         said = "\n".join(b.text for b in result.content if b.type == "text")
         raise ToolFailed(said or "the tool failed and does not say why")
-    notes = (result.meta or {}).get(META)
-    if isinstance(notes, Mapping) and "result" in notes:
+    if "result" in notes:
         return decode(notes["result"])
     structured = result.structured_content
     files = [b for b in map(_block, result.content) if isinstance(b, MadeFile)]
