@@ -17,6 +17,7 @@ from sport.assemble import (
     entered,
     llm_verifier,
     load_policy,
+    load_recipe_tools,
     make_verifier,
     model_path,
     trajectory_verifier,
@@ -74,7 +75,12 @@ class Workbench:
     @cached_property
     def tools(self) -> Mapping[str, Tool]:
         """The recipe's tools, by name."""
-        return self.tool_cache.wrap(self._load_tools().values())
+        from sport.tools.cards import card
+
+        tools = load_recipe_tools(self._recipe)
+        for name, tool in tools.items():
+            self.tool_cache.store.keep_card(name, card(tool))
+        return self.tool_cache.wrap(tools.values())
 
     @cached_property
     def tool_cache(self) -> ToolCache:
@@ -91,21 +97,6 @@ class Workbench:
     @cached_property
     def _secrets(self) -> Secrets:
         return Secrets.of_environment(self._recipe.secret_names())
-
-    def _load_tools(self) -> Mapping[str, Tool]:
-        from sport.tools.builtin import BUILTIN
-        from sport.tools.cards import card
-        from sport.tools.load import load_tools
-        from sport.tools.replay import replayed_tools
-
-        recipe = self._recipe
-        if recipe.replay is not None:
-            tools = replayed_tools(recipe.path(recipe.replay))
-        else:
-            tools = load_tools(recipe.tools, BUILTIN, recipe.root, recipe.tool, recipe.mcp)
-        for name, tool in tools.items():
-            self.tool_cache.store.keep_card(name, card(tool))
-        return tools
 
     def check(self) -> None:
         """Finds, before anything is computed, what would fail later.

@@ -93,14 +93,14 @@ def serve(
 ) -> None:
     """Serves the tools of a recipe by MCP on this machine, each loaded once, until Ctrl-C."""
     with guarded():
+        from sport.assemble import load_recipe_tools
         from sport.recipes import load_recipe
         from sport.secrets import Secrets
-        from sport.tools.builtin import BUILTIN
-        from sport.tools.load import check_tools, load_tools
+        from sport.tools.load import check_tools
         from sport.tools.serve import serve as serve_tools
 
         loaded = load_recipe(recipe, override or [])
-        tools = load_tools(loaded.tools, BUILTIN, loaded.root, loaded.tool, loaded.mcp)
+        tools = load_recipe_tools(loaded)
         check_tools(tools.values())
 
         def said(address: str) -> None:

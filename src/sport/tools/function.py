@@ -109,7 +109,8 @@ class Tool:
                 f"tool {self.name!r} has side effects, so no result of it stands for another call: "
                 "set deterministic = false"
             )
-        if self.timeout_s <= 0 or self.cost < 0 or (self.concurrency or 1) < 1:
+        few = self.concurrency is not None and self.concurrency < 1
+        if self.timeout_s <= 0 or self.cost < 0 or few:
             raise TypeError(f"tool {self.name!r}: timeout_s and concurrency must be positive, and "
                             "cost not negative")  # fmt: skip
 
