@@ -334,6 +334,11 @@ class Pipeline:
                 asyncio.run(solving)
                 activity.say("")
             seconds = activity.seconds
+            if missing := self._bench.unanswered():
+                self.progress.say(
+                    f"replay: {missing} calls had no answer; by tool: "
+                    f"sport tools calls {self.run.path}"
+                )
         if group is None:
             self.run.put_in_order(file, tasks, round)
         return seconds

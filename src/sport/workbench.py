@@ -98,6 +98,12 @@ class Workbench:
     def _secrets(self) -> Secrets:
         return Secrets.of_environment(self._recipe.secret_names())
 
+    def unanswered(self) -> int:
+        """Calls of the run that the replayed one has no answer to."""
+        if self._recipe.replay is None:
+            return 0
+        return sum(count.missing for count in self.tool_cache.store.counts())
+
     def check(self) -> None:
         """Finds, before anything is computed, what would fail later.
 
