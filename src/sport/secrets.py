@@ -15,6 +15,8 @@ _NAME = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
 _SHORTEST = 8
 """Characters of a value that is taken for a secret by its variable's name alone."""
 
+_READ, _TOLD = 20_000, 1_000
+
 # What an exception may hold although no variable does: keys by their looks, and in addresses.
 _LOOKS = re.compile(
     r"""(?P<before> (?<=://) [^/\s:@]* : | \b(?:bearer|basic)\s+
@@ -53,8 +55,10 @@ class Secrets:
         return text
 
     def hide_in_error(self, text: str) -> str:
-        """As :meth:`hide`, and whatever looks like a secret, too."""
-        return _LOOKS.sub(lambda found: (found["before"] or "") + HIDDEN, self.hide(text))
+        """As :meth:`hide`, and whatever looks like a secret, too; the beginning of a long text."""
+        # What is cut here in the middle of a secret is cut again below, behind it.
+        text = self.hide(text[:_READ])
+        return _LOOKS.sub(lambda found: (found["before"] or "") + HIDDEN, text)[:_TOLD]
 
     def clean(self, value: JsonValue) -> JsonValue:
         """A JSON value whose texts are without secrets."""

@@ -161,7 +161,7 @@ async def test_failures_come_back_as_exceptions(
     [
         ("binary", "returned a bytes"),
         ("many", "too large"),
-        ("file", "large.bin, 95 MiB: at most 64"),
+        ("file", "large.bin, and 95 MiB of files: at most 64 MiB"),
         ("long error", "xxx"),
         ("secret", r"\u001b[31m cannot log in with [key]"),
     ],

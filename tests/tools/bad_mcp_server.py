@@ -64,7 +64,8 @@ def answer(name: str, arguments: dict[str, object]) -> types.CallToolResult:
     if name == "fail":
         return types.CallToolResult(content=[text("no such thing")], is_error=True)
     if name == "secret":
-        raise ValueError(f"cannot log in with {os.environ.get('BAD_SERVER_TOKEN')}")
+        said = f"cannot log in with {os.environ.get('BAD_SERVER_TOKEN')}"
+        return types.CallToolResult(content=[text(said)], is_error=True)
     if name == "escape":
         return types.CallToolResult(content=[text("\x1b[31mred\x1b[0m \x07 bell")])
     if name == "huge":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,14 +15,10 @@ from sport.tools.threads import ToolThreads
 from sport.types import ToolCall
 from sport.untrusted import fit
 
-LARGEST_RESULT = 1 << 20
-"""Characters of a result as JSON."""
-
 MOST_CALLS = 200
 """Calls of tools by one candidate."""
 
 _TEXT = 1_000
-_LONGEST = 20_000
 
 
 class ToolDesk:
@@ -111,14 +106,14 @@ class ToolDesk:
                 raise PermissionError(f"{name} has side effects and is not to be called here")
             threads = self._own.get(name, self._shared)
             result = self._fit(
-                await threads.call(lambda: _bounded(tool, workspace, arguments), tool.timeout_s)
+                await threads.call(lambda: tool(workspace, arguments), tool.timeout_s)
             )
         except TimeoutError:
             limit = self._tools[name].timeout_s
             error = ("TimeoutError", f"{name} took longer than {limit:g} s")
         except Exception as failure:
             # Whatever a tool raises is the candidate's to handle: it goes back as its exception.
-            told = str(clean(self._secrets.hide_in_error(str(failure)[:_LONGEST])))
+            told = str(clean(self._secrets.hide_in_error(str(failure))))
             error = (type(failure).__name__, fit(told)[:_TEXT])
         else:
             seconds = time.perf_counter() - began
@@ -158,14 +153,3 @@ def _loose(
         return {}
     found = {f"argument {i + 1}": clean(value) for i, value in enumerate(args)}
     return found | {str(key): clean(value) for key, value in kwargs.items()}
-
-
-def _bounded(tool: Tool, workspace: Path, arguments: Mapping[str, JsonValue]) -> JsonValue:
-    result = tool(workspace, arguments)
-    if isinstance(result, str | list | dict):
-        size = len(result) if isinstance(result, str) else len(json.dumps(result))
-        if size > LARGEST_RESULT:
-            raise ValueError(
-                f"the result is too large: {size} characters, at most {LARGEST_RESULT}"
-            )
-    return result

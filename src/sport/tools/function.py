@@ -24,7 +24,7 @@ from pydantic import JsonValue, ValidationError
 
 from sport.tools.parameters import Function, Parameter, make_parameter, parameter_text, type_text
 from sport.tools.paths import open_file
-from sport.tools.values import deliver, detached
+from sport.tools.values import check_size, deliver, detached
 
 
 class Tool:
@@ -186,7 +186,9 @@ class Tool:
         """As a call, but without bringing files that the function made into the workspace."""
         files = self.files(arguments)
         if not files:
-            return self.fn(**self._typed(arguments, {}))
+            result = self.fn(**self._typed(arguments, {}))
+            check_size(result)
+            return result
         with tempfile.TemporaryDirectory(prefix="sport-tool-") as folder:
             copies = {
                 name: [_private_copy(workspace, path, Path(folder) / f"{name}{i}")
@@ -194,6 +196,7 @@ class Tool:
                 for name, paths in files.items()
             }  # fmt: skip
             result = self.fn(**self._typed(arguments, copies))
+            check_size(result)
             return detached(result, Path(folder))
 
     def _typed(

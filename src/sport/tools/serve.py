@@ -36,7 +36,6 @@ FILE_SCHEMA: Mapping[str, Any] = {
     "description": "The file as a data URI, such as data:image/png;name=a.png;base64,…",
 }
 _THREADS = 16
-_TEXT = 1_000
 
 
 def serve(
@@ -99,7 +98,7 @@ def make_server(tools: Mapping[str, Tool], secrets: Secrets) -> Server[Any]:
             work = _Work(tool, params.arguments or {})
             return _answered(await threads.call(work, tool.timeout_s), secrets)
         except Exception as error:
-            return _failed(type(error).__name__, secrets.hide_in_error(str(error))[:_TEXT])
+            return _failed(type(error).__name__, secrets.hide_in_error(str(error)))
 
     return Server("sport", on_list_tools=list_tools, on_call_tool=call_tool)
 

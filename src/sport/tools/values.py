@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,11 @@ from pydantic import JsonValue
 
 from sport.tools.paths import add_file
 
+LARGEST_RESULT = 1 << 20
+"""Characters of a result as JSON, its files left out."""
+
 LARGEST_FILE = 64 << 20
-"""Bytes of one file that a tool makes."""
+"""Bytes of the files that one call makes."""
 
 _FILE = "$file"
 
@@ -26,17 +30,41 @@ class MadeFile:
     data: bytes
 
 
+def check_size(result: Any) -> None:
+    """Bounds what a tool returned, before anything is made of it.
+
+    Raises:
+        TypeError: It holds what is neither JSON nor a file.
+        ValueError: It is larger than :data:`LARGEST_RESULT`, or its files than
+            :data:`LARGEST_FILE`.
+    """
+    files = 0
+
+    def measured(file: MadeFile | Path) -> JsonValue:
+        nonlocal files
+        files += len(file.data) if isinstance(file, MadeFile) else file.stat().st_size
+        if files > LARGEST_FILE:
+            raise ValueError(
+                f"the tool made {file.name}, and {files >> 20} MiB of files: at most "
+                f"{LARGEST_FILE >> 20} MiB in one call"
+            )
+        return file.name
+
+    plain = _mapped(result, measured)
+    size = len(plain) if isinstance(plain, str) else len(json.dumps(plain))
+    if size > LARGEST_RESULT:
+        raise ValueError(f"the result is too large: {size} characters, at most {LARGEST_RESULT}")
+
+
 def deliver(workspace: Path, result: Any) -> JsonValue:
     """A result as JSON; files in it (``Path`` or :class:`MadeFile`) are copied to the workspace.
 
     Raises:
         TypeError: It holds what is neither JSON nor a file.
-        ValueError: It holds a file larger than :data:`LARGEST_FILE`.
     """
 
     def add(file: MadeFile | Path) -> JsonValue:
         source = file.data if isinstance(file, MadeFile) else file
-        _check_size(file.name, len(source) if isinstance(source, bytes) else source.stat().st_size)
         return add_file(workspace, file.name, source)
 
     return _mapped(result, add)
@@ -46,12 +74,11 @@ def encode(result: Any) -> JsonValue:
     """A result as JSON that holds the bytes of its files; :func:`decode` reverses it.
 
     Raises:
-        TypeError, ValueError: As :func:`deliver`.
+        TypeError: As :func:`deliver`.
     """
 
     def inline(file: MadeFile | Path) -> JsonValue:
         data = file.data if isinstance(file, MadeFile) else file.read_bytes()
-        _check_size(file.name, len(data))
         return {_FILE: file.name, "data": base64.b64encode(data).decode()}
 
     return _mapped(result, inline)
@@ -85,18 +112,12 @@ def named(result: Any) -> JsonValue:
 def detached(result: Any, folder: Path) -> Any:
     """The result, with files that lie in a folder that is about to go read into memory."""
     if isinstance(result, Path) and result.is_relative_to(folder):
-        _check_size(result.name, result.stat().st_size)
         return MadeFile(result.name, result.read_bytes())
     if isinstance(result, Mapping):
         return {key: detached(value, folder) for key, value in result.items()}
     if isinstance(result, list | tuple):
         return [detached(value, folder) for value in result]
     return result
-
-
-def _check_size(name: str, size: int) -> None:
-    if size > LARGEST_FILE:
-        raise ValueError(f"the tool made {name}, {size >> 20} MiB: at most {LARGEST_FILE >> 20}")
 
 
 def _mapped(result: Any, file: Callable[[MadeFile | Path], JsonValue]) -> JsonValue:
