@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sport.cli import app
+from sport.remote.ledger import read_usage
 from sport.store import Run
 from sport.tools.calls import FILE, CallStore, Count
 from sport.types import without_timing
@@ -116,6 +117,17 @@ def test_candidates_pay_once_and_only_winners_send(explored: Path) -> None:
     assert [line.split()[:3] for line in listed.splitlines() if line.startswith("send")] == [
         ["send", str(tasks), str(tasks)]
     ]
+
+
+def test_what_tools_cost_is_booked_and_bounded(explored: Path) -> None:
+    booked = read_usage(explored / "run" / "usage.jsonl")
+    [usage] = [usage for account, usage in booked.items() if account.role == "tool"]
+    made = counts(explored / "run")["count"].called
+    assert (usage.requests, usage.cost) == (made, 0.5 * made)
+    small = ["-o", "budget.money=0.4", "-o", "explore.group=1"]
+    stopped = command("explore", explored / "recipe.toml", *small, "--out", explored / "small")
+    assert stopped.exit_code == 3, stopped.output
+    assert len(list(Run.open(explored / "small").trajectories(1))) == 1
 
 
 def test_a_replay_is_the_same_run_without_any_tool(explored: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from sport.policy.base import Policy, Request, Sample, SamplingPlan
 from sport.policy.messages import opening
 from sport.policy.scripted import ScriptedPolicy
 from sport.remote.keys import Key
-from sport.remote.ledger import Ledger
+from sport.remote.ledger import Ledger, Usage
 from sport.rollouts import Throttled, rollout, stream
 from sport.secrets import Secrets
 from sport.tools.load import check_tools
@@ -71,6 +71,7 @@ class Workbench:
         self._cache = cache
         self._ledger = ledger or Ledger()
         self._policy: tuple[Path | None, LocalPolicy] | None = None
+        self._booked: dict[str, tuple[int, float]] = {}
 
     @cached_property
     def tools(self) -> Mapping[str, Tool]:
@@ -92,11 +93,25 @@ class Workbench:
         if self._cache is not None:
             self._cache.mkdir(parents=True, exist_ok=True)
             file = self._cache / FILE
-        return ToolCache(CallStore(file), self._secrets)
+        store = CallStore(file)
+        # What a run that goes on paid before stands in its ledger already.
+        self._booked = {count.tool: (count.called, count.cost) for count in store.counts()}
+        return ToolCache(store, self._secrets)
 
     @cached_property
     def _secrets(self) -> Secrets:
         return Secrets.of_environment(self._recipe.secret_names())
+
+    def book_tools(self) -> None:
+        """Books what calls of tools have cost since the last time."""
+        if not any(tool.cost for tool in self.tools.values()):
+            return
+        for count in self.tool_cache.store.counts():
+            made, cost = self._booked.get(count.tool, (0, 0.0))
+            if count.cost > cost:
+                usage = Usage(requests=count.called - made, cost=count.cost - cost)
+                self._ledger.book("tool", count.tool, usage)
+            self._booked[count.tool] = (count.called, count.cost)
 
     def unanswered(self) -> int:
         """Calls of the run that the replayed one has no answer to."""
