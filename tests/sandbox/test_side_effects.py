@@ -182,6 +182,16 @@ async def test_waiting_costs_no_time_and_leaves_nothing_running(tmp_path: Path) 
         await sandbox.commit(done)
 
 
+async def test_limits_bind_what_runs_on() -> None:
+    tools = {t.name: t for t in Shop().tools()}
+    async with ForkSandbox(tools, Limits(wall_s=1, cpu_s=60)) as sandbox:
+        base = await sandbox.open()
+        [outcome] = await sandbox.run(base, ["order('a')\nimport time\ntime.sleep(30)"], hold=True)
+        done = await sandbox.finish(outcome)
+    assert done.status == "timeout"
+    assert done.wall_s < 5
+
+
 async def test_losers_that_wait_are_gone_with_the_step() -> None:
     shop = Shop()
     tools = {t.name: t for t in shop.tools()}

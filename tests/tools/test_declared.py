@@ -127,6 +127,21 @@ def test_the_list_tells_what_is_ready_and_what_is_lacking(tmp_path: Path) -> Non
         Workbench(load_recipe(str(tmp_path / "recipe.toml"))).check()
 
 
+def test_the_doctor_knows_every_tool(tmp_path: Path) -> None:
+    told = CliRunner().invoke(app, ["doctor"]).output.splitlines()
+    for name in BUILTIN:
+        assert any(f"tool {name}: ready" in line or f"'{name}'" in line for line in told), name
+    (tmp_path / "mine.py").write_text("def one() -> str:\n    return ''\n")
+    (tmp_path / "recipe.toml").write_text(
+        'tasks = "t.jsonl"\ntools = ["mine:one", "mine:two", "mcp:x"]\n'
+        '[mcp.x]\ncommand = ["mcp-server-time"]\n[tool.one]\ncost = 1\n'
+    )
+    told = CliRunner().invoke(app, ["doctor", str(tmp_path / "recipe.toml")]).output.splitlines()
+    for name in ("one", "get_current_time", "convert_time"):
+        assert f"ok tool {name}: ready" in told
+    assert any(line.startswith("-- tools: 'mine:two': mine has no 'two'") for line in told)
+
+
 def test_what_is_lacking_stops_a_run_before_it_starts(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from sport.tools.base import Tool\n"
