@@ -17,6 +17,8 @@ from sport.sandbox import ForkSandbox, Limits, SandboxError
 from sport.tools.base import Tool, tool
 from sport.tools.cache import ToolCache
 from sport.types import Candidate, Step, Task, Trajectory, Verdict
+from sport.verify import RubricVerifier
+from sport.verify.base import Verifier
 
 
 class Shop:
@@ -59,12 +61,15 @@ class Names:
 
 
 async def solve(
-    codes: Sequence[Sequence[str]], verifier: Names | None, side_effects: bool = True
+    codes: Sequence[Sequence[str]],
+    verifier: Verifier | None,
+    side_effects: bool = True,
+    query: str = "Order something.",
 ) -> tuple[Trajectory, Shop, ToolCache]:
     shop, cache = Shop(), ToolCache()
     texts = [[action(code) for code in step] for step in codes]
     plan = SamplingPlan(temperatures=(0.0,) * len(codes[0]))
-    task = Task(id="t", query="Order something.")
+    task = Task(id="t", query=query)
     async with ForkSandbox(cache.wrap(shop.tools()), side_effects=side_effects) as sandbox:
         trajectory = await explore(
             task,
@@ -117,6 +122,17 @@ async def test_without_a_verdict_the_one_without_side_effects_goes_on() -> None:
     trajectory, shop, _ = await solve([["order('a')", "print(price('abc'))"]], Names(None))
     assert trajectory.steps[0].chosen == 1
     assert shop.orders == []
+
+
+async def test_the_rubric_judges_a_call_before_it_is_made() -> None:
+    codes = ["print('I think')", "order('bananas')", "order('3 apples')", "final_answer('done')"]
+    again = ["order('3 apples')"] * 3 + ["final_answer('order 1: 3 apples')"]
+    query = "Order 3 apples, please."
+    trajectory, shop, _ = await solve([codes, again], RubricVerifier(), query=query)
+    assert trajectory.steps[0].verdict.best == 2
+    assert "is about to call order" in trajectory.steps[0].verdict.reason
+    assert shop.orders == ["3 apples"]
+    assert trajectory.end == "finished"
 
 
 async def test_a_failed_call_is_the_winners_to_handle() -> None:
