@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 from sport.sandbox import ForkSandbox
 from sport.tools.base import Tool, ToolNotFound, load_tools
 from sport.tools.config import McpSettings, ToolSettings
+from sport.tools.mcp_session import McpError
 
 BAD = str(Path(__file__).with_name("bad_mcp_server.py"))
 OVER_HTTP = (
@@ -37,12 +39,18 @@ def clock(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[McpSetting
         yield McpSettings(command=("mcp-server-time", "--local-timezone", "UTC"))
         return
     port = free_port()
-    with (tmp_path / "log").open("wb") as log:
+    with clock_at(port, tmp_path / "log"):
+        yield McpSettings(url=f"http://127.0.0.1:{port}/mcp")
+
+
+@contextmanager
+def clock_at(port: int, log: Path) -> Iterator[None]:
+    with log.open("wb") as said:
         command = [sys.executable, "-c", OVER_HTTP, str(port)]
-        child = subprocess.Popen(command, stdout=log, stderr=log)
+        child = subprocess.Popen(command, stdout=said, stderr=said)
     try:
         wait_for(port, child)
-        yield McpSettings(url=f"http://127.0.0.1:{port}/mcp")
+        yield
     finally:
         child.kill()
         child.wait()
@@ -90,6 +98,20 @@ async def test_a_server_from_pypi_answers_in_the_sandbox(
     assert "Invalid timezone" in outcome.stdout
     assert outcome.error is not None
     assert "has no argument 'zone'; call it as get_current_time(timezone" in outcome.error.message
+
+
+def test_a_server_at_an_address_may_be_started_anew(tmp_path: Path) -> None:
+    port = free_port()
+    servers = {"clock": McpSettings(url=f"http://127.0.0.1:{port}/mcp")}
+    asked = {"timezone": "UTC"}
+    with clock_at(port, tmp_path / "log"):
+        now = load_tools(["mcp:clock"], {}, tmp_path, {}, servers)["get_current_time"]
+        now(tmp_path, asked)
+    for _ in range(2):
+        with pytest.raises(McpError, match="'clock' .*127.0.0.1"):
+            now(tmp_path, asked)
+    with clock_at(port, tmp_path / "log"):
+        assert now(tmp_path, asked)["timezone"] == "UTC"  # type: ignore[index,call-overload]
 
 
 def test_one_tool_of_a_server_can_be_taken(tmp_path: Path) -> None:

@@ -153,7 +153,8 @@ def _of_server(
     settings: Mapping[str, ToolSettings],
     servers: Mapping[str, McpSettings],
 ) -> list[Tool]:
-    from sport.tools.mcp import McpError, connect
+    from sport.tools.mcp import connect
+    from sport.tools.mcp_session import McpError
     from sport.tools.mcp_tools import server_tools
 
     name, _, only = spec.removeprefix("mcp:").partition("/")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sport.tools.function import Tool
-from sport.tools.mcp import McpError, McpServer
+from sport.tools.mcp import McpServer
+from sport.tools.mcp_session import McpError
 from sport.tools.parameters import shaped
 from sport.tools.schema import annotation, as_name, is_inline_file, parameters
 from sport.tools.values import MadeFile, decode
