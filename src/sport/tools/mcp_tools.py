@@ -20,6 +20,7 @@ META = "sport"
 """Key of what servers of ours add to a tool and to a result."""
 
 _LONGEST = 4_000
+_MOST_TOOLS = 200
 _TIMEOUT_S = 60.0
 
 
@@ -51,6 +52,11 @@ def server_tools(
             )
     if not listed:
         raise McpError(f"the MCP server {server.name!r} has no tools")
+    if len(listed) > _MOST_TOOLS:
+        raise McpError(
+            f"the MCP server {server.name!r} has {len(listed)} tools, more than a prompt should "
+            f"hold: name those that you want one by one, as 'mcp:{server.name}/tool'"
+        )
     return [_tool(server, one, limits) for one in listed]
 
 
@@ -58,15 +64,16 @@ def _tool(server: McpServer, listed: Any, limits: Mapping[str, float]) -> Tool:
     """A tool of ours over one that a server lists."""
     schema: Mapping[str, Any] = listed.input_schema
     try:
+        name = as_name(listed.name)
         found, names = parameters(schema, paths=server.local)
     except (ValueError, TypeError) as error:
         raise McpError(
             f"the MCP server {server.name!r} lists {shown(listed.name)[:100]!r} with a schema that "
-            f"cannot be used: {shown(str(error))[:200]}"
+            f"cannot be used: {shown(str(error))[:200]}. Name its other tools one by one, as "
+            f"'mcp:{server.name}/tool'"
         ) from None
     specs = {ours: schema["properties"][theirs] for ours, theirs in names.items()}
     notes = (listed.meta or {}).get(META, {})
-    name = as_name(listed.name)
     timeout_s = limits.get(name, float(notes.get("timeout_s", _TIMEOUT_S)))
 
     def call(**arguments: Any) -> Any:
@@ -111,7 +118,10 @@ def _returned(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return Any
     wrapped = _wrapped(schema)
-    return annotation(wrapped if wrapped is not None else schema, schema)
+    try:
+        return annotation(wrapped if wrapped is not None else schema, schema)
+    except (ValueError, TypeError):
+        return Any  # what it returns is looked at when it does
 
 
 def _wrapped(schema: Mapping[str, Any]) -> Any:

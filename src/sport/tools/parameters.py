@@ -12,6 +12,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+_LONGEST = 100
+"""Characters of a default that a signature shows."""
+
 Function = Callable[..., Any]
 
 
@@ -74,7 +77,10 @@ def type_text(annotation: Any) -> str:
 
 def parameter_text(p: Parameter) -> str:
     """A parameter as it reads in a signature."""
-    return f"{p.name}: {p.type}" + ("" if p.required else f" = {p.default!r}")
+    if p.required:
+        return f"{p.name}: {p.type}"
+    default = repr(p.default)
+    return f"{p.name}: {p.type} = {default if len(default) <= _LONGEST else '…'}"
 
 
 def shaped(

@@ -19,7 +19,8 @@ _KINDS: Mapping[str, Any] = {
     "null": type(None),
     "object": dict[str, Any],
 }
-_DEEPEST = 8
+_DEEPEST, _MOST_PARTS, _MOST_PARAMETERS = 8, 1_000, 100
+_MOST_CHOICES, _LONGEST_CHOICE, _LONGEST_NAME = 50, 100, 100
 _PATH = re.compile(r"(?:^|_)(?:path|file|filename|filepath)s?$", re.IGNORECASE)
 _KIND = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
@@ -30,7 +31,13 @@ def is_path_name(name: str) -> bool:
 
 
 def as_name(text: str) -> str:
-    """A Python name from any name: ``max-results`` becomes ``max_results``."""
+    """A Python name from any name: ``max-results`` becomes ``max_results``.
+
+    Raises:
+        ValueError: It is too long to be a name.
+    """
+    if len(text) > _LONGEST_NAME:
+        raise ValueError(f"the name {text[:20]!r}… has more than {_LONGEST_NAME} characters")
     name = re.sub(r"\W", "_", text, flags=re.ASCII) or "_"
     name = f"_{name}" if name[0].isdigit() else name
     return f"{name}_" if keyword.iskeyword(name) else name
@@ -49,11 +56,13 @@ def parameters(
         The parameters, and the schema's own name of each by ours.
 
     Raises:
-        ValueError: It is no schema of an object, or two of its names become one.
+        ValueError: It is no schema of an object, is too large, or two of its names become one.
     """
     properties = schema.get("properties", {})
     if schema.get("type", "object") != "object" or not isinstance(properties, Mapping):
         raise ValueError("its input schema is none of an object")
+    if len(properties) > _MOST_PARAMETERS:
+        raise ValueError(f"it takes more than {_MOST_PARAMETERS} arguments")
     required = schema.get("required", [])
     if not isinstance(required, list) or not set(map(str, required)) <= set(properties):
         raise ValueError("its input schema requires arguments that it does not describe")
@@ -75,32 +84,56 @@ def is_inline_file(spec: Any) -> bool:
     )
 
 
-def annotation(spec: Any, whole: Mapping[str, Any], depth: int = 0) -> Any:
+def annotation(spec: Any, whole: Mapping[str, Any]) -> Any:
     """The Python type of a schema; ``Any`` for what Python's types cannot say.
 
     Args:
         spec: The schema.
         whole: The schema that its references lead into.
-        depth: How deep it lies.
+
+    Raises:
+        ValueError: It is too large.
     """
-    if not isinstance(spec, Mapping) or depth > _DEEPEST:
-        return Any
-    if "$ref" in spec:
-        return annotation(_resolved(spec["$ref"], whole), whole, depth + 1)
-    values = spec.get("enum")
-    if isinstance(values, list) and values and all(isinstance(v, str | int) for v in values):
-        return Literal[tuple(values)]
-    for key in ("anyOf", "oneOf"):
-        if isinstance(spec.get(key), list) and spec[key]:
-            return either([annotation(s, whole, depth + 1) for s in spec[key]])
-    kind = spec.get("type")
-    if isinstance(kind, list) and kind:
-        return either([annotation({**spec, "type": k}, whole, depth + 1) for k in kind])
-    if kind == "string" and spec.get("format") == "path":
-        return Path
-    if kind == "array":
-        return list[annotation(spec.get("items"), whole, depth + 1)]  # type: ignore[misc]
-    return _KINDS.get(kind, Any) if isinstance(kind, str) else Any
+    return _Reader(whole).read(spec, 0)
+
+
+class _Reader:
+    """Reads a schema of anybody's, which may refer to itself without end."""
+
+    def __init__(self, whole: Mapping[str, Any]) -> None:
+        self._whole = whole
+        self._left = _MOST_PARTS
+
+    def read(self, spec: Any, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"its input schema has more than {_MOST_PARTS} parts")
+        if not isinstance(spec, Mapping) or depth > _DEEPEST:
+            return Any
+        if "$ref" in spec:
+            return self.read(_resolved(spec["$ref"], self._whole), depth + 1)
+        if _is_choice(spec.get("enum")):
+            return Literal[tuple(spec["enum"])]
+        for key in ("anyOf", "oneOf"):
+            if isinstance(spec.get(key), list) and spec[key]:
+                return either([self.read(s, depth + 1) for s in spec[key]])
+        kind = spec.get("type")
+        if isinstance(kind, list) and kind:
+            return either([self.read({**spec, "type": k}, depth + 1) for k in kind])
+        if kind == "string" and spec.get("format") == "path":
+            return Path
+        if kind == "array":
+            return list[self.read(spec.get("items"), depth + 1)]  # type: ignore[misc]
+        return _KINDS.get(kind, Any) if isinstance(kind, str) else Any
+
+
+def _is_choice(values: Any) -> bool:
+    """Whether values are few and plain enough to be named in a signature."""
+    return (
+        isinstance(values, list)
+        and 0 < len(values) <= _MOST_CHOICES
+        and all(isinstance(v, str | int) and len(str(v)) <= _LONGEST_CHOICE for v in values)
+    )
 
 
 def either(kinds: Sequence[Any]) -> Any:
