@@ -1,8 +1,9 @@
 """Every snippet of docs/tools.md runs, in the order of the page, in one folder.
 
-A comment before a block says what it is: `<!-- file: NAME -->`, `<!-- run: prints 'TEXT' -->`, or
-`<!-- part -->` of the page's recipe. A `text` block is what the snippet before it prints; other
-Python blocks only have to run, and other commands to be ones that there are.
+A comment before a block says what it is: `<!-- file: NAME -->`, `<!-- theirs: NAME -->` for a file
+that somebody else wrote, `<!-- run: prints 'TEXT' -->`, or `<!-- part -->` of the page's recipe.
+A `text` block is what the snippet before it prints; other Python blocks only have to run, and other
+commands to be ones that there are.
 """
 
 import re
@@ -40,8 +41,9 @@ BLOCKS = [
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for block in BLOCKS:
-        if block.mark.startswith("file: "):
-            (tmp_path / block.mark.removeprefix("file: ")).write_text(block.text)
+        kind, _, name = block.mark.partition(": ")
+        if kind in ("file", "theirs"):
+            (tmp_path / name).write_text(block.text)
     return tmp_path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,11 +11,12 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from pydantic import JsonValue, ValidationError
+from pydantic import ValidationError
 
 from sport.sandbox import folders, processes
 from sport.sandbox.base import Limits
 from sport.sandbox.cgroups import ControlGroups
+from sport.sandbox.cleaning import Cleaner
 from sport.sandbox.frames import BadFrame
 from sport.sandbox.processes import Process
 from sport.sandbox.toolcalls import MOST_CALLS, ToolDesk
@@ -26,7 +26,6 @@ from sport.types import CodeError, FinalAnswer, Outcome, Status, ToolCall
 
 _HELLO_S = 30.0
 _TOLD = 500
-_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 _ENDED = "The process ended before the code did."
 _OTHERS_ENDED = "Other processes that were still running ended with the step."
 
@@ -75,10 +74,9 @@ class Follower:
         self._limits = limits
         self._watcher = watcher
         self.base_memory = 0
-        self._root = str(root)
+        self._clean = Cleaner(root)
         self._groups = groups
         self._waiting: WeakKeyDictionary[World, Running] = WeakKeyDictionary()
-        self._paths = re.compile(re.escape(str(root)) + r"/\w+(?:/n/\w+)*/(?:work|base)(?![\w.-])")
 
     async def follow(self, world: World, code: str, seed: int, hold: bool) -> Outcome:
         """Runs code in a candidate that was forked a moment ago; kills it if it misbehaves.
@@ -119,7 +117,7 @@ class Follower:
     async def finish(self, world: World) -> Outcome:
         """Makes the call that a candidate stands still before, and follows it to its end."""
         running = self._waiting.pop(world)
-        call, reply = await self._desk.call(world.workspace, running.message, self.shown)
+        call, reply = await self._desk.call(world.workspace, running.message, self._clean)
         running.calls.append(call)
         running.watched.resume()
         assert world.process is not None
@@ -155,7 +153,7 @@ class Follower:
         world.alone = True
         if running.watched.verdict is not None:
             raise EOFError
-        waits = self._desk.held(running.message, self.shown)
+        waits = self._desk.held(running.message, self._clean)
         assert waits is not None, "it was looked at before"
         told = ", ".join(f"{name}={value!r}" for name, value in waits.arguments.items())
         notes.append(f"{waits.name}({told[:_TOLD]}) waits: it is called if this action is chosen.")
@@ -192,10 +190,10 @@ class Follower:
             if message.get("kind") != "call":
                 raise BadFrame("unknown kind of message")
             watched.pause()
-            if hold and len(calls) < MOST_CALLS and self._desk.held(message, self.shown):
+            if hold and len(calls) < MOST_CALLS and self._desk.held(message, self._clean):
                 return message
             if len(calls) < MOST_CALLS:
-                call, reply = await self._desk.call(world.workspace, message, self.shown)
+                call, reply = await self._desk.call(world.workspace, message, self._clean)
                 calls.append(call)
             else:
                 text = f"more than {MOST_CALLS} calls of tools in one step"
@@ -230,7 +228,7 @@ class Follower:
             truncated=truncated or bool(done.get("truncated")),
             error=self._error(error) if isinstance(error, dict) else None,
             value=self._optional_text(done.get("value")),
-            final_answer=FinalAnswer(value=self.shown(done["answer"]))
+            final_answer=FinalAnswer(value=self._clean(done["answer"]))
             if "answer" in done
             else None,
             files=folders.produced(str(world.workspace), world.listing),
@@ -291,7 +289,7 @@ class Follower:
         most = 4 * self._limits.output_chars
         written = min(os.lseek(world.output, 0, os.SEEK_CUR), most)
         text = os.pread(world.output, written, 0).decode(errors="replace") if written > 0 else ""
-        text = str(self.shown(text))
+        text = str(self._clean(text))
         limit = self._limits.output_chars
         return text[:limit], len(text) > limit
 
@@ -299,26 +297,12 @@ class Follower:
         line = error.get("line")
         return CodeError(
             type=str(error.get("type"))[:200],
-            message=str(self.shown(str(error.get("message")))),
+            message=str(self._clean(str(error.get("message")))),
             line=line if isinstance(line, int) else None,
         )
 
     def _optional_text(self, value: Any) -> str | None:
-        return None if value is None else str(self.shown(str(value)))
-
-    def shown(self, value: JsonValue) -> JsonValue:
-        """A value as it is shown: no path of the host, no address, no broken characters."""
-        if isinstance(value, str):
-            if self._root in value:
-                value = self._paths.sub("/workspace", value)
-            if "0x" in value:
-                value = _ADDRESS.sub("at 0x…", value)
-            return value if value.isascii() else value.encode("utf-8", "replace").decode()
-        if isinstance(value, dict):
-            return {str(self.shown(k)): self.shown(v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [self.shown(v) for v in value]
-        return value
+        return None if value is None else str(self._clean(str(value)))
 
 
 def _status(value: Any) -> Status:
