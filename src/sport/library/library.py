@@ -20,7 +20,7 @@ from sport.library.tables import Tables
 
 Mode = Literal["text", "dense", "hybrid"]
 
-DEFAULT: Mode = "hybrid"
+DEFAULT: Mode = "dense"
 """How a library with an embedding model is searched: the best of the three on the development half
 of ``benchmarks/retrieval.py``."""
 

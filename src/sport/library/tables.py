@@ -24,7 +24,10 @@ _VECTORS = "vectors-"
 INDEXED = 10_000
 """Vectors from which an index is built: fewer are compared one by one, and exactly."""
 
+_PARTITION = 1_000
 _PROBES = 20
+"""Partitions of about a thousand vectors that are looked through: up to 20,000 vectors, all."""
+
 _AT_ONCE = 500
 _KEPT = timedelta(hours=1)
 """How long old versions of a table are kept, for those who read while it is written."""
@@ -163,7 +166,9 @@ class Tables:
                 table.create_index("sha256", config=BTree())
             if name != _PICTURES and "vector" not in indexed and table.count_rows() >= INDEXED:
                 # Of whole vectors, so that similarities are exact and only the choice is not.
-                table.create_index("vector", config=IvfFlat(distance_type="dot"))
+                parts = table.count_rows() // _PARTITION
+                config = IvfFlat(distance_type="dot", num_partitions=parts)
+                table.create_index("vector", config=config)
 
     def _pictures(self, make: bool = False) -> Table:
         if make and self.empty:
