@@ -179,7 +179,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.part in ("build", "search"):
         step = build(given.folder, given.size) if given.part == "build" else search(given.folder)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
         print(json.dumps({**step, "memory_mb": round(memory)}))
         return
     if given.part == "quality" and given.folder is None:

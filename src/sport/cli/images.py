@@ -112,7 +112,8 @@ def _print(report: AddReport, every: bool) -> None:
         "near-duplicates": len(report.near),
         "skipped": len(report.skipped),
     }
-    stdout.print(", ".join(f"{count} {name}" for name, count in counts.items()), markup=False)
+    summary = ", ".join(f"{count} {name}" for name, count in counts.items())
+    stdout.print(summary, markup=False, soft_wrap=True)
     lines = [f"nearly equal ({n.distance} of 64 bits): {n.path} and {n.other}" for n in report.near]
     lines += [f"skipped {skipped.path}: {skipped.reason}" for skipped in report.skipped]
     for line in lines if every else lines[:_SHOWN]:

@@ -1,0 +1,50 @@
+"""Every snippet of docs/library.md runs, in the order of the page, in one folder.
+
+A comment before a block says what it is: `<!-- file: NAME -->`, or `<!-- run -->`; with `embedder`,
+MODEL stands for a folder. A `text` block is what the snippet before it prints.
+"""
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from sport.cli import app
+
+PAGE = Path(__file__).parents[2] / "docs" / "library.md"
+BLOCK = re.compile(r"(?:^<!-- ([^\n]+) -->\n)?^```(\w+)\n(.*?)^```$", re.M | re.S)
+
+
+def run(language: str, text: str, model: Path) -> str:
+    if language == "python":
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(text, "library.md", "exec"), {})
+        return printed.getvalue()
+    output = ""
+    for line in text.splitlines():
+        [program, *arguments] = shlex.split(line.replace("MODEL", str(model)))
+        result = CliRunner().invoke(app, arguments)
+        assert program == "sport" and result.exit_code == 0, result.output
+        output += result.stdout
+    return output
+
+
+def test_the_snippets_run_and_print_what_the_page_says(tmp_path, monkeypatch, model) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = BLOCK.findall(PAGE.read_text())
+    assert len(blocks) == 7
+    printed, everything = "", ""
+    for mark, language, text in blocks:
+        if language == "text":
+            assert text == printed
+        else:
+            assert mark
+            printed = run(language, text, model)
+            everything += printed
+    assert "photos/lawn.png  A freshly cut lawn in a park" in everything
+    assert "3, 0 of them near-duplicates" in everything
+    assert re.search(r"0\.\d{3}  photos/lawn\.png", everything)
