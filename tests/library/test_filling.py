@@ -10,6 +10,7 @@ import time
 import zlib
 from pathlib import Path
 
+import lancedb
 import pytest
 from conftest import PICTURES, sample
 from PIL import Image
@@ -176,6 +177,15 @@ def test_a_killed_call_goes_on(photos, tmp_path) -> None:
     assert (report.known, report.added) == (before, 309 - before)
     assert library.stats().pictures == stored(folder) == 309
     assert library.search("part 299", n=1)[0].caption == "part number 299"
+
+
+def test_a_table_whose_index_was_not_made_gets_it(library, photos, tmp_path) -> None:
+    library.add([photos])
+    lancedb.connect(tmp_path / "library" / "tables").open_table("pictures").drop_index(
+        "caption_idx"
+    )
+    library.add([photos])
+    assert library.search("temple", n=1)[0].caption == PICTURES["china.jpg"]
 
 
 def test_two_processes_do_not_fill_one_library(photos, tmp_path) -> None:

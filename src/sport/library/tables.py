@@ -162,6 +162,8 @@ class Tables:
             table = self._table(name)
             table.optimize(cleanup_older_than=_KEPT)
             indexed = {column for index in table.list_indices() for column in index.columns}
+            if name == _PICTURES and "caption" not in indexed:
+                _index_words(table)  # The process that made the table was killed before.
             if "sha256" not in indexed:
                 table.create_index("sha256", config=BTree())
             if name != _PICTURES and "vector" not in indexed and table.count_rows() >= INDEXED:
@@ -172,12 +174,9 @@ class Tables:
 
     def _pictures(self, make: bool = False) -> Table:
         if make and self.empty:
-            from lancedb.index import FTS
-
-            table = self._table(_PICTURES, _schema())
-            # Made at once: rows that it does not hold yet are searched one by one, so a library
-            # whose filling was interrupted can be searched as well.
-            table.create_index("caption", config=FTS(with_position=False))
+            # Indexed at once: rows that an index does not hold yet are searched one by one, so a
+            # library whose filling was interrupted can be searched as well.
+            _index_words(self._table(_PICTURES, _schema()))
         return self._table(_PICTURES)
 
     def _table(self, name: str, schema: Any = None) -> Table:
@@ -196,6 +195,12 @@ class Tables:
             # What another process wrote is seen by the next query.
             self._connection = lancedb.connect(self.folder, read_consistency_interval=timedelta(0))
         return self._connection
+
+
+def _index_words(table: Table) -> None:
+    from lancedb.index import FTS
+
+    table.create_index("caption", config=FTS(with_position=False))
 
 
 def _schema() -> Any:
