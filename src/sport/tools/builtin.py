@@ -1,8 +1,12 @@
-"""The built-in tools by name; each is made, and what it needs is loaded, when it is asked for."""
+"""The built-in tools by name; each is made, and what it needs is loaded, when it is asked for.
+
+The keywords of a maker are the options that a recipe gives it as ``[tool.NAME]``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from sport.tools.base import Tool
 
@@ -13,10 +17,28 @@ def _ocr() -> Tool:
     return Tool(ocr, deterministic=True, timeout_s=120)
 
 
+def _facedetection(model: Path | None = None) -> Tool:
+    from sport.tools.facedetection import face_detector
+
+    return Tool(face_detector(model), deterministic=True)
+
+
 def _objectlocation() -> Tool:
     from sport.tools.objectlocation import objectlocation
 
     return Tool(objectlocation, deterministic=True)
+
+
+def _segmentation() -> Tool:
+    from sport.tools.segmentation import grab_cut, segmentation_tool
+
+    return Tool(segmentation_tool(grab_cut), deterministic=True, timeout_s=120)
+
+
+def _image_edit() -> Tool:
+    from sport.tools.image_edit import image_edit
+
+    return Tool(image_edit, deterministic=True)
 
 
 def _ask_search_agent() -> Tool:
@@ -31,9 +53,12 @@ def _visualizer() -> Tool:
     return Tool(visualizer, deterministic=True)
 
 
-BUILTIN: Mapping[str, Callable[[], Tool]] = {
+BUILTIN: Mapping[str, Callable[..., Tool]] = {
     "ocr": _ocr,
+    "facedetection": _facedetection,
     "objectlocation": _objectlocation,
+    "segmentation": _segmentation,
+    "image_edit": _image_edit,
     "ask_search_agent": _ask_search_agent,
     "visualizer": _visualizer,
 }
