@@ -10,6 +10,10 @@ from pathlib import Path
 
 from sport.tools.base import Tool
 
+_MODEL_S = 600.0
+"""How long a model's answer may take, in seconds: calls wait for each other, and the first one
+loads the weights."""
+
 
 def _ocr() -> Tool:
     from sport.tools.ocr import ocr
@@ -23,15 +27,27 @@ def _facedetection(model: Path | None = None) -> Tool:
     return Tool(face_detector(model), deterministic=True)
 
 
-def _objectlocation() -> Tool:
+def _objectlocation(
+    model: Path | None = None, threshold: float = 0.1, device: str = "cpu"
+) -> Tool:
+    if model is not None:
+        from sport.tools.detectors import detector_tool
+
+        found = detector_tool(model, threshold, device)
+        return Tool(found, deterministic=True, timeout_s=_MODEL_S)
     from sport.tools.objectlocation import objectlocation
 
     return Tool(objectlocation, deterministic=True)
 
 
-def _segmentation() -> Tool:
+def _segmentation(model: Path | None = None, device: str = "cpu") -> Tool:
     from sport.tools.segmentation import grab_cut, segmentation_tool
 
+    if model is not None:
+        from sport.tools.sam2 import sam2_segmenter
+
+        segment = segmentation_tool(sam2_segmenter(model, device))
+        return Tool(segment, deterministic=True, timeout_s=_MODEL_S)
     return Tool(segmentation_tool(grab_cut), deterministic=True, timeout_s=120)
 
 

@@ -1,0 +1,99 @@
+"""Tiny random models of the real classes, saved to folders as the model hub lays them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import (
+    BertTokenizer,
+    CLIPTokenizer,
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
+    GroundingDinoImageProcessorPil,
+    GroundingDinoProcessor,
+    Owlv2Config,
+    Owlv2ForObjectDetection,
+    Owlv2ImageProcessorPil,
+    Owlv2Processor,
+    Sam2Config,
+    Sam2Model,
+)
+
+_SMALL: dict[str, Any] = {
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+}  # fmt: skip
+
+
+def clip_tokenizer(length: int = 16) -> CLIPTokenizer:
+    """A tokenizer of single bytes, with the special tokens of CLIP."""
+    letters = sorted(ByteLevel.alphabet())
+    words = [*letters, *(f"{letter}</w>" for letter in letters)]
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    vocab = {word: i for i, word in enumerate(words)}
+    return CLIPTokenizer(vocab=vocab, merges=[], model_max_length=length)
+
+
+def owlv2(folder: Path) -> Path:
+    torch.manual_seed(0)
+    tokenizer = clip_tokenizer()
+    config = Owlv2Config(
+        text_config={**_SMALL, "vocab_size": len(tokenizer), "max_position_embeddings": 16,
+                     "eos_token_id": tokenizer.eos_token_id, "pad_token_id": 0},
+        vision_config={**_SMALL, "image_size": 64, "patch_size": 16},
+        projection_dim=32,
+    )  # fmt: skip
+    Owlv2ForObjectDetection(config).save_pretrained(folder)
+    images = Owlv2ImageProcessorPil(size={"height": 64, "width": 64})
+    Owlv2Processor(images, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def bert_tokenizer() -> BertTokenizer:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "cat", "dog", "red", "car"]
+    words += [*letters, *(f"##{letter}" for letter in letters)]
+    return BertTokenizer(vocab={word: i for i, word in enumerate(words)})
+
+
+def grounding_dino(folder: Path) -> Path:
+    torch.manual_seed(0)
+    tokenizer = bert_tokenizer()
+    config = GroundingDinoConfig(
+        backbone_config={
+            "model_type": "swin", "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 1, 1],
+            "window_size": 7, "image_size": 64, "out_features": ["stage2", "stage3", "stage4"],
+        },
+        text_config={**_SMALL, "model_type": "bert", "vocab_size": len(tokenizer),
+                     "max_position_embeddings": 64},
+        d_model=32, encoder_layers=1, decoder_layers=2, encoder_ffn_dim=32, decoder_ffn_dim=32,
+        encoder_attention_heads=2, decoder_attention_heads=2, num_queries=20, max_text_len=64,
+        fusion_dropout=0.0,
+    )  # fmt: skip
+    GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    images = GroundingDinoImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96})
+    GroundingDinoProcessor(images, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def sam2(folder: Path) -> Path:
+    torch.manual_seed(0)
+    config = Sam2Config(
+        vision_config={
+            "backbone_config": {
+                "model_type": "sam2_hiera_det_model", "hidden_size": 8, "image_size": [128, 128],
+                "blocks_per_stage": [1, 2, 2, 1], "embed_dim_per_stage": [8, 16, 32, 64],
+                "num_attention_heads_per_stage": [1, 1, 2, 2], "global_attention_blocks": [4],
+            },
+            "backbone_channel_list": [64, 32, 16, 8],
+            "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
+            "fpn_hidden_size": 32,
+        },
+        prompt_encoder_config={"hidden_size": 32, "image_size": 128, "patch_size": 16},
+        mask_decoder_config={"hidden_size": 32, "mlp_dim": 32, "num_attention_heads": 2,
+                             "iou_head_hidden_dim": 32},
+    )  # fmt: skip
+    Sam2Model(config).save_pretrained(folder)
+    return folder
