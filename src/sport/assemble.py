@@ -17,11 +17,27 @@ from sport.verify.base import Verifier
 if TYPE_CHECKING:
     from sport.policy.chat import ChatPolicy
     from sport.policy.local import LocalPolicy
+    from sport.tools.base import Tool
     from sport.verify.trajectory import TrajectoryVerifier
 
 
 POCKET = Path(__file__).parent / "pocket" / "base"
 """Folder of the embedded model."""
+
+
+def load_recipe_tools(recipe: Recipe) -> Mapping[str, Tool]:
+    """The recipe's tools by name, or those of the run that it replays.
+
+    Raises:
+        ToolNotFound: One cannot be had.
+    """
+    from sport.tools.builtin import BUILTIN
+    from sport.tools.load import load_tools
+    from sport.tools.replay import replayed_tools
+
+    if recipe.replay is not None:
+        return replayed_tools(recipe.path(recipe.replay))
+    return load_tools(recipe.tools, BUILTIN, recipe.root, recipe.tool, recipe.mcp)
 
 
 def load_policy(recipe: Recipe, adapter: Path | None) -> LocalPolicy:

@@ -7,13 +7,16 @@ import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sport.assemble import model_path
 from sport.config import Recipe
 from sport.remote.probe import Finding
 from sport.types import Task
 from sport.workbench import Workbench
+
+if TYPE_CHECKING:
+    from sport.tools.function import Tool
 
 _GIB = 2**30
 _RANK = 16
@@ -62,18 +65,56 @@ def longest_prompt(recipe: Recipe) -> int:
     )
 
 
-def _tools(recipe: Recipe) -> Iterator[Finding]:
-    """Each tool by itself, so that one that fails hides no other."""
-    from sport.tools.builtin import BUILTIN
-    from sport.tools.load import ToolNotFound, load_tools
+def recipe_tools(recipe: Recipe) -> Iterator[tuple[Tool | None, str | None]]:
+    """The tools of a recipe, each with what it lacks; ``None`` stands for what cannot be loaded.
 
-    for name in recipe.tools:
+    Each entry is loaded by itself, so that one that fails hides no other.
+    """
+    from sport.tools.builtin import BUILTIN
+    from sport.tools.load import ToolNotFound, check_tools, load_tools
+
+    if recipe.replay is not None:
+        from sport.tools.replay import replayed_tools
+
+        yield from ((t, None) for t in replayed_tools(recipe.path(recipe.replay)).values())
+        return
+    named: set[str] = set()
+    for spec in recipe.tools:
         try:
-            load_tools([name], BUILTIN, recipe.root)
+            found = load_tools([spec], BUILTIN, recipe.root, recipe.tool, recipe.mcp, alone=True)
+        except ToolNotFound as error:
+            yield None, str(error)
+            continue
+        for name, tool in found.items():
+            problem = f"tools: two tools are named {name!r}" if name in named else None
+            named.add(name)
+            try:
+                check_tools([tool])
+            except ToolNotFound as error:
+                problem = str(error)
+            yield tool, problem
+
+
+def builtin_tools() -> Iterator[Finding]:
+    """Every built-in tool by its defaults: ready, or what it lacks and how to get it."""
+    from sport.tools.builtin import BUILTIN
+    from sport.tools.load import ToolNotFound, check_tools, load_tools
+
+    for name in BUILTIN:
+        try:
+            check_tools(load_tools([name], BUILTIN, Path()).values())
         except ToolNotFound as error:
             yield Finding(False, str(error))
         else:
-            yield Finding(True, f"tool {name}")
+            yield Finding(True, f"tool {name}: ready")
+
+
+def _tools(recipe: Recipe) -> Iterator[Finding]:
+    for tool, problem in recipe_tools(recipe):
+        if problem is not None:
+            yield Finding(False, problem)
+        elif tool is not None:
+            yield Finding(True, f"tool {tool.name}: ready")
 
 
 def _rank_of_command(recipe: Recipe) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from sport.evals.config import BenchmarkSettings
 from sport.policy.base import SamplingPlan
 from sport.remote.config import BudgetSettings, ServerSettings, ServeSettings
 from sport.sandbox.base import Limits
+from sport.tools.config import McpSettings, ToolSettings
 from sport.tune.config import PairConfig, SFTConfig, StepDPOConfig
 
 Control = Annotated[str, Field(pattern=r"^(random|sft|shuffled(-\d+)?|oracle(-\d\d)?)$")]
@@ -130,6 +131,10 @@ class Explore(Section):
     """Failed steps after which a trajectory ends."""
     group: int = Field(64, ge=1)
     """Tasks that step together; a run that was killed redoes its last group."""
+    side_effects: Literal["winner", "refuse"] = "winner"
+    """Tools with side effects: `winner` calls them for the candidate that is chosen, and for no
+    other; `refuse` calls them for none, neither where tasks are explored nor where they are
+    evaluated, and `sport ask` alone does."""
 
 
 class SandboxSettings(Section):
@@ -275,7 +280,14 @@ class Recipe(Section):
     benchmark: BenchmarkSettings | None = None
     """A benchmark that is only measured; instead of tasks to learn from. See `sport eval`."""
     tools: tuple[str, ...] = ("ocr", "objectlocation", "ask_search_agent", "visualizer")
-    """Names of built-in tools, and own ones as `module:function`."""
+    """Names of built-in tools, own ones as `module:function`, and those of an MCP server as
+    `mcp:NAME`, or one of them as `mcp:NAME/tool`."""
+    tool: dict[str, ToolSettings] = {}
+    """What is declared of a tool, as `[tool.NAME]`, and options of a built-in one."""
+    mcp: dict[str, McpSettings] = {}
+    """MCP servers whose tools are used, as `[mcp.NAME]`."""
+    replay: str | None = None
+    """Folder of a run whose recorded calls answer in place of the tools; nothing else is called."""
     synthesis: Synthesis | None = None
     """Where tasks come from, if not from a file."""
     agent: AgentName = "code"
@@ -353,6 +365,13 @@ class Recipe(Section):
         """The servers that the recipe names, by section."""
         named = {"policy": self.policy.server, "verifier": self.verifier.server}
         return {section: server for section, server in named.items() if server is not None}
+
+    def secret_names(self) -> set[str]:
+        """Names of the variables whose values must not be shown."""
+        names = {server.key_env for server in self.servers().values()}
+        for mcp in self.mcp.values():
+            names |= {mcp.key_env, *mcp.env}
+        return {name for name in names if name is not None}
 
     def path(self, value: str) -> Path:
         """A path of the recipe, made absolute."""

@@ -94,10 +94,15 @@ async def explore(
             if not actions:
                 end, detail = "unavailable", missing[0]
                 break
-            outcomes = await _execute(sandbox, world, actions, derive_seed(*origin))
+            hold = verifier is not None
+            outcomes = await _execute(sandbox, world, actions, derive_seed(*origin), hold)
             candidates = tuple(map(_candidate, actions, outcomes))
             verdict = await _judge(verifier, blind, steps, candidates, derive_seed(*origin, "v"))
             chosen = _choose(verdict, candidates)
+            won = None if chosen is None else outcomes[chosen]
+            if chosen is not None and won is not None and won.waits is not None:
+                won = await sandbox.finish(won)
+                candidates = _replaced(candidates, chosen, _candidate(actions[chosen], won))
             steps.append(
                 Step(
                     index=len(steps),
@@ -109,7 +114,6 @@ async def explore(
             )
             seen(steps[-1])
             end, detail = _ended(steps, max_steps, max_errors)
-            won = None if chosen is None else outcomes[chosen]
             if end is None and won is not None:
                 world = await sandbox.commit(won)
     finally:
@@ -139,14 +143,17 @@ async def _sample(
 
 
 async def _execute(
-    sandbox: Sandbox, world: Snapshot, actions: Sequence[Action], seed: int
+    sandbox: Sandbox, world: Snapshot, actions: Sequence[Action], seed: int, hold: bool
 ) -> list[Outcome | None]:
-    """Runs every action from the same world; an action that does not parse never gets there."""
+    """Runs every action from the same world; an action that does not parse never gets there.
+
+    With ``hold``, what has side effects waits until one candidate is chosen.
+    """
     readable = [j for j, action in enumerate(actions) if action.code is not None]
     codes = [code for action in actions if (code := action.code) is not None]
     outcomes: list[Outcome | None] = [None] * len(actions)
     if codes:
-        for j, outcome in zip(readable, await sandbox.run(world, codes, seed), strict=True):
+        for j, outcome in zip(readable, await sandbox.run(world, codes, seed, hold), strict=True):
             outcomes[j] = outcome
     return outcomes
 
@@ -155,6 +162,12 @@ def _candidate(action: Action, outcome: Outcome | None) -> Candidate:
     # The handle means nothing outside of the sandbox, and would make equal runs differ.
     kept = outcome.model_copy(update={"id": ""}) if outcome else None
     return Candidate(action=action, outcome=kept, observation=observe(action, outcome))
+
+
+def _replaced(
+    candidates: tuple[Candidate, ...], index: int, by: Candidate
+) -> tuple[Candidate, ...]:
+    return candidates[:index] + (by,) + candidates[index + 1 :]
 
 
 async def _judge(
@@ -178,16 +191,23 @@ async def _judge(
 def _choose(verdict: Verdict, candidates: Sequence[Candidate]) -> int | None:
     """The candidate that goes on: the best, or without a verdict the first that can (D2).
 
-    One that ran to its end comes before one whose code failed, and that before one that could
-    not be read, after which the world is as it was.
+    One that ran to its end comes before one that waits before a call with side effects, since
+    nobody said that it should be made. Then come those whose code failed, and those that could not
+    be read, after which the world is as it was.
     """
     if verdict.best is not None:
         return verdict.best
     return min(
         (j for j, candidate in enumerate(candidates) if _lives(candidate)),
-        key=lambda j: (not candidates[j].ok, candidates[j].outcome is None, j),
+        key=lambda j: (*_reluctance(candidates[j]), j),
         default=None,
     )
+
+
+def _reluctance(candidate: Candidate) -> tuple[bool, bool, bool]:
+    outcome = candidate.outcome
+    waits = outcome is not None and outcome.waits is not None
+    return not candidate.ok, outcome is None, waits
 
 
 def _lives(candidate: Candidate) -> bool:

@@ -334,6 +334,11 @@ class Pipeline:
                 asyncio.run(solving)
                 activity.say("")
             seconds = activity.seconds
+            if missing := self._bench.unanswered():
+                self.progress.say(
+                    f"replay: {missing} calls had no answer; by tool: "
+                    f"sport tools calls {self.run.path}"
+                )
         if group is None:
             self.run.put_in_order(file, tasks, round)
         return seconds
@@ -351,6 +356,7 @@ class Pipeline:
 
     def _commit(self, file: Path, trajectories: list[Trajectory]) -> None:
         self.run.append(file, trajectories)
+        self._bench.book_tools()
         self._ledger.flush()
 
     def _dev_score(self, tasks: Sequence[Task], adapter: Path) -> float:
@@ -371,8 +377,9 @@ class Pipeline:
 
 
 def solve_one(run: Run, task: Task, adapter: Path | None) -> Trajectory:
-    """Solves one task as evaluations do: greedily, with one sample a step."""
-    bench = Workbench(run.recipe)
+    """Solves one task as evaluations do: greedily, with one sample a step, and for good."""
+    explore = run.recipe.explore.model_copy(update={"side_effects": "winner"})
+    bench = Workbench(run.recipe.model_copy(update={"explore": explore}))
     found: list[Trajectory] = []
     solving = bench.solve(
         [task],

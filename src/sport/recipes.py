@@ -26,6 +26,7 @@ RUN_RECIPE = "config.toml"
 _PATHS = frozenset(
     {
         "tasks",
+        "replay",
         "benchmark.data",
         "policy.model",
         "policy.adapter",

@@ -205,7 +205,14 @@ class Throttled:
         self.tier = self._sandbox.tier
         return world
 
-    async def run(self, base: Snapshot, codes: Sequence[str], seed: int = 0) -> list[Outcome]:
+    async def run(
+        self, base: Snapshot, codes: Sequence[str], seed: int = 0, hold: bool = False
+    ) -> list[Outcome]:
         """As the sandbox does, once there is a place."""
         async with self._places:
-            return await self._sandbox.run(base, codes, seed)
+            return await self._sandbox.run(base, codes, seed, hold)
+
+    async def finish(self, outcome: Outcome) -> Outcome:
+        """As the sandbox does, once there is a place."""
+        async with self._places:
+            return await self._sandbox.finish(outcome)

@@ -14,7 +14,7 @@
     rounds/<k>/eval-<split>[-<control>].jsonl    its evaluation's trajectories
     rounds/<k>/eval-….scores.jsonl      how each of them was scored, and why wrong ones are wrong
     adapters/r<k>[-<control>]           what tuning gave
-    blobs/  cache/                      files by content; results of deterministic tools
+    blobs/  cache/                      files by content; calls of tools, with their answers
     metrics.jsonl          one evaluation a line
     usage.jsonl            what servers were asked and what it cost, by stage, round and model
     report.html  run.log   what can be looked at; all that was said

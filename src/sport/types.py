@@ -212,6 +212,8 @@ class Outcome(Record):
         final_answer: Set if ``final_answer(x)`` was called.
         files: Files created or changed.
         tool_calls: In the order of the calls.
+        waits: The call of a tool with side effects that the code stands still before: it is made
+            only if the candidate is chosen, which then runs on.
         notes: One-line remarks that the model must see, such as "other threads ended".
         cpu_s: CPU time of the candidate, in seconds.
         wall_s: Wall time of the candidate, in seconds.
@@ -226,6 +228,7 @@ class Outcome(Record):
     final_answer: FinalAnswer | None = None
     files: tuple[ProducedFile, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+    waits: ToolCall | None = None
     notes: tuple[str, ...] = ()
     cpu_s: float = 0.0
     wall_s: float = 0.0

@@ -14,6 +14,15 @@ _HIDDEN = re.compile(
 )
 
 
+# What drives a terminal, or is no character: text itself loses nothing by it.
+_DRIVES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]|\r(?!\n)")
+
+
+def fit(text: str) -> str:
+    """Text from outside for a prompt: what would drive a terminal is made visible."""
+    return text if text.isprintable() else _DRIVES.sub(_escaped, text)
+
+
 def shown(text: str) -> str:
     """Text with its control and direction characters made visible."""
     return _HIDDEN.sub(_escaped, text.replace("\r\n", "\n"))

@@ -17,6 +17,7 @@ from sport.assemble import (
     entered,
     llm_verifier,
     load_policy,
+    load_recipe_tools,
     make_verifier,
     model_path,
     trajectory_verifier,
@@ -26,8 +27,10 @@ from sport.policy.base import Policy, Request, Sample, SamplingPlan
 from sport.policy.messages import opening
 from sport.policy.scripted import ScriptedPolicy
 from sport.remote.keys import Key
-from sport.remote.ledger import Ledger
+from sport.remote.ledger import Ledger, Usage
 from sport.rollouts import Throttled, rollout, stream
+from sport.secrets import Secrets
+from sport.tools.load import check_tools
 from sport.types import Gold, Message, Step, Task, Trajectory
 from sport.verify.base import Verifier
 
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from sport.policy.local import LocalPolicy
     from sport.sandbox.base import Sandbox
     from sport.tools.base import Tool
+    from sport.tools.cache import ToolCache
     from sport.verify.trajectory import TrajectoryVerifier
 
 
@@ -67,31 +71,65 @@ class Workbench:
         self._cache = cache
         self._ledger = ledger or Ledger()
         self._policy: tuple[Path | None, LocalPolicy] | None = None
+        self._booked: dict[str, tuple[int, float]] = {}
 
     @cached_property
     def tools(self) -> Mapping[str, Tool]:
         """The recipe's tools, by name."""
-        from sport.tools.builtin import BUILTIN
+        from sport.tools.cards import card
+
+        tools = load_recipe_tools(self._recipe)
+        for name, tool in tools.items():
+            self.tool_cache.store.keep_card(name, card(tool))
+        return self.tool_cache.wrap(tools.values())
+
+    @cached_property
+    def tool_cache(self) -> ToolCache:
+        """Where calls of the recipe's tools are kept, and equal ones are made once."""
         from sport.tools.cache import ToolCache
-        from sport.tools.load import load_tools
+        from sport.tools.calls import FILE, CallStore
 
         file = None
         if self._cache is not None:
             self._cache.mkdir(parents=True, exist_ok=True)
-            file = self._cache / "tools.sqlite"
-        tools = load_tools(self._recipe.tools, BUILTIN, self._recipe.root)
-        return ToolCache(file).wrap(tools.values())
+            file = self._cache / FILE
+        store = CallStore(file)
+        # What a run that goes on paid before stands in its ledger already.
+        self._booked = {count.tool: (count.called, count.cost) for count in store.counts()}
+        return ToolCache(store, self._secrets)
+
+    @cached_property
+    def _secrets(self) -> Secrets:
+        return Secrets.of_environment(self._recipe.secret_names())
+
+    def book_tools(self) -> None:
+        """Books what calls of tools have cost since the last time."""
+        if not any(tool.cost for tool in self.tools.values()):
+            return
+        for count in self.tool_cache.store.counts():
+            made, cost = self._booked.get(count.tool, (0, 0.0))
+            if count.cost > cost:
+                usage = Usage(requests=count.called - made, cost=count.cost - cost)
+                self._ledger.book("tool", count.tool, usage)
+            self._booked[count.tool] = (count.called, count.cost)
+
+    def unanswered(self) -> int:
+        """Calls of the run that the replayed one has no answer to."""
+        if self._recipe.replay is None:
+            return 0
+        return sum(count.missing for count in self.tool_cache.store.counts())
 
     def check(self) -> None:
         """Finds, before anything is computed, what would fail later.
 
         Raises:
-            ToolNotFound: A tool is not there.
+            ToolNotFound: A tool is not there, or lacks what it needs.
             ValueError: The prompt is not there.
             RemoteError: The key of a server is not there.
         """
         if self._recipe.benchmark is None or self._recipe.benchmark.replay is None:
             self.opening(Task(id="", query=""))
+            check_tools(self.tools.values() if self._agent.tools else ())
         for server in self._recipe.servers().values():
             Key.read(server.key_env)
 
@@ -256,7 +294,13 @@ class Workbench:
         places = asyncio.Semaphore(2 * (os.cpu_count() or 1))
 
         def make(tools: Mapping[str, Tool]) -> ForkSandbox:
-            return ForkSandbox(tools, settings.limits, unsafe_local=settings.unsafe_local)
+            return ForkSandbox(
+                tools,
+                settings.limits,
+                unsafe_local=settings.unsafe_local,
+                side_effects=self._recipe.explore.side_effects == "winner",
+                secrets=self._secrets,
+            )
 
         shared = make(self.tools if self._agent.tools else {})
 

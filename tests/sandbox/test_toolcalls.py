@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -64,7 +65,26 @@ def odd() -> Any:
     return object()
 
 
-TOOLS = {t.name: t for t in (read, add, fail, hang, huge, draw, odd)}
+@tool
+def hostile(how: str) -> Any:
+    """Returns or raises what should harm nobody."""
+    if how == "binary":
+        return b"\x00" * 100
+    if how == "many":
+        return ["x" * 1000] * 100_000
+    if how == "file":
+        path = Path(tempfile.mkdtemp()) / "large.bin"
+        with path.open("wb") as file:
+            file.truncate(100_000_000)
+        return path
+    if how == "escapes":
+        return {"a\x1b[2J": ["\x1b]0;title\x07", "line\r\nnext\rover", "\ud800", "né\u200dé"]}
+    if how == "long error":
+        raise ValueError("x" * 100_000_000)
+    raise ValueError(f"\x1b[31m cannot log in with {os.environ['A_TOKEN_OF_MINE']}")
+
+
+TOOLS = {t.name: t for t in (read, add, fail, hang, huge, draw, odd, hostile)}
 
 
 async def run(code: str, workspace: Path | None = None) -> Any:
@@ -134,6 +154,56 @@ async def test_failures_come_back_as_exceptions(
     assert message in outcome.error.message
     if "os." not in code and "object()" not in code:
         assert outcome.tool_calls[-1].error is not None
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("binary", "returned a bytes"),
+        ("many", "too large"),
+        ("file", "large.bin, and 95 MiB of files: at most 64 MiB"),
+        ("long error", "xxx"),
+        ("secret", r"\u001b[31m cannot log in with [key]"),
+    ],
+)
+async def test_what_would_harm_comes_as_a_short_error(
+    how: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_TOKEN_OF_MINE", "swordfish-swordfish")
+    outcome = await run(f"hostile({how!r})")
+    assert outcome.error is not None
+    assert message in outcome.error.message
+    kept = outcome.model_dump_json()
+    assert len(kept) < 5_000
+    assert "swordfish" not in kept
+    assert "\x1b" not in outcome.error.message
+
+
+async def test_what_drives_a_terminal_is_made_visible() -> None:
+    outcome = await run("hostile('escapes')")
+    assert outcome.tool_calls[0].result == {
+        r"a\u001b[2J": [r"\u001b]0;title\u0007", "line\r\nnext\\u000dover", r"\ud800", "né\u200dé"]
+    }
+    assert "\x1b" not in outcome.value
+
+
+async def test_a_tool_runs_as_often_at_once_as_it_says() -> None:
+    running, most = 0, 0
+
+    @tool(concurrency=2, timeout_s=0.4)
+    def slow() -> None:
+        """Takes its time."""
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.2)
+        running -= 1
+
+    async with ForkSandbox({"slow": slow}) as sandbox:
+        outcomes = await sandbox.run(await sandbox.open(), ["slow()"] * 6)
+    # Their time runs from their turn: the last two waited longer than they may take.
+    assert [o.status for o in outcomes] == ["ok"] * 6, outcomes
+    assert most == 2
 
 
 async def test_code_can_handle_a_failure() -> None:

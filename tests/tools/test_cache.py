@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from sport.secrets import Secrets
 from sport.tools.base import Tool
 from sport.tools.cache import ToolCache
+from sport.tools.calls import CallStore
 
 
 class Counter:
@@ -43,9 +45,9 @@ class Counter:
         return path
 
 
-def cached(counter: Counter, path: Path | None = None, fn: str = "read") -> Tool:
-    tool = Tool(getattr(counter, fn), name=fn, deterministic=True)
-    return ToolCache(path).wrap([tool])[fn]
+def cached(counter: Counter, path: Path | None = None, fn: str = "read", **declared: Any) -> Tool:
+    tool = Tool(getattr(counter, fn), name=fn, **{"deterministic": True, **declared})
+    return ToolCache(CallStore(path)).wrap([tool])[fn]
 
 
 def test_equal_content_is_computed_once(tmp_path: Path) -> None:
@@ -115,7 +117,64 @@ def test_files_that_a_tool_made_come_again(tmp_path: Path) -> None:
     assert counter.calls == 1
 
 
-def test_other_tools_pass_through(tmp_path: Path) -> None:
+def test_results_of_another_version_are_not_used(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    first, second = Counter(), Counter()
+    cached(first, tmp_path / "calls", version="1")(tmp_path, {"path": "a.txt"})
+    cached(second, tmp_path / "calls", version="2")(tmp_path, {"path": "a.txt"})
+    assert (first.calls, second.calls) == (1, 1)
+
+
+def test_a_default_that_is_written_out_is_no_other_call(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
     counter = Counter()
-    tool = Tool(counter.read, name="read", deterministic=False)
-    assert ToolCache().wrap([tool])["read"] is tool
+    read = cached(counter)
+    read(tmp_path, {"path": "a.txt"})
+    read(tmp_path, {"path": "a.txt", "times": 1})
+    assert counter.calls == 1
+
+
+def test_tools_that_are_not_deterministic_are_called_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    counter = Counter()
+    cache = ToolCache()
+    tool = Tool(counter.read, name="read", deterministic=False, cost=0.5)
+    read = cache.wrap([tool])["read"]
+    read(tmp_path, {"path": "a.txt"})
+    read(tmp_path, {"path": "a.txt"})
+    assert counter.calls == 2
+    [count] = cache.store.counts()
+    assert (count.asked, count.called, count.cached, count.cost) == (2, 2, 0, 1.0)
+
+
+def test_counts_tell_what_was_paid_for(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    counter = Counter(fail=1, pause=0.1)
+    cache = ToolCache()
+    tool = Tool(counter.read, name="read", deterministic=True, cost=0.25)
+    read = cache.wrap([tool])["read"]
+    with pytest.raises(ValueError, match="not yet"):
+        read(tmp_path, {"path": "a.txt"})
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: read(tmp_path, {"path": "a.txt"}), range(4)))
+    read(tmp_path, {"path": "a.txt"})
+    [count] = cache.store.counts()
+    assert (count.asked, count.called, count.failed) == (6, 2, 1)
+    assert (count.shared + count.cached, count.cached >= 1, count.cost) == (4, True, 0.5)
+
+
+def test_no_secret_is_kept(tmp_path: Path) -> None:
+    def leak(fail: bool) -> dict[str, str]:
+        if fail:
+            raise ValueError("401 for https://me:hunter22@host/?api_key=abcd1234 and swordfish")
+        return {"said": "the password is swordfish"}
+
+    cache = ToolCache(CallStore(tmp_path / "calls"), Secrets(["swordfish"]))
+    tool = cache.wrap([Tool(leak)])["leak"]
+    assert tool(tmp_path, {"fail": False}) == {"said": "the password is [key]"}
+    with pytest.raises(ValueError, match="401"):
+        tool(tmp_path, {"fail": True})
+    kept = b"".join(p.read_bytes() for p in tmp_path.glob("calls*"))
+    assert b"401 for" in kept
+    for secret in (b"swordfish", b"hunter22", b"abcd1234"):
+        assert secret not in kept

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from sport.tools.function import Parameter, Tool
+from sport.tools.function import Tool
+from sport.tools.parameters import Parameter
 from sport.types import END_OF_ACTION, File, Message, Outcome, Task
 
 _TYPES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sport.cli import agree, ask, doctor, eval, export, pocket, report, stages, view
+from sport.cli import agree, ask, doctor, eval, export, pocket, report, stages, tools, view
 
 app = typer.Typer(
     name="sport",
@@ -14,7 +14,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for module in (stages, eval, ask, agree, report, view, export, doctor, pocket):
+for module in (stages, eval, ask, agree, report, view, export, tools, doctor, pocket):
     module.register(app)
 
 

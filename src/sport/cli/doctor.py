@@ -36,10 +36,13 @@ def doctor(
         str | None, typer.Argument(help="A recipe whose servers are asked, too.")
     ] = None,
 ) -> None:
-    """Checks what runs need: libraries, sandbox, embedded model, disk, and a recipe's servers."""
+    """Checks what runs need: libraries, sandbox, model, disk, tools, and a recipe's servers."""
     with guarded():
         good = [*map(_package, PACKAGES), _model(), _sandbox()]
-        good += _recipe(recipe) if recipe is not None else []
+        if recipe is not None:
+            good += _recipe(recipe)
+        else:
+            _builtin_tools()
         _say(True, f"Python {platform.python_version()}, {os.cpu_count()} cores")
         _say(True, f"{shutil.disk_usage(Path.cwd()).free / 2**30:.0f} GiB free in {Path.cwd()}")
     if not all(good):
@@ -69,6 +72,14 @@ def _sandbox() -> bool:
         _say(layer.found, f"sandbox: {layer.name}: {layer.detail}{_mend(layer.mend)}")
     good = report.tier != "none"
     return _say(good, f"sandbox: tier {report.tier}{'' if good else ': runs will refuse to start'}")
+
+
+def _builtin_tools() -> None:
+    """Not every tool is needed: one that lacks something is told, and is no failure."""
+    from sport.checks import builtin_tools
+
+    for finding in builtin_tools():
+        _say(finding.good, finding.text)
 
 
 def _recipe(name: str) -> list[bool]:

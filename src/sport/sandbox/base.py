@@ -54,8 +54,17 @@ class Sandbox(Protocol):
         """Starts a fresh world; the folder ``workspace`` is copied in."""
         ...
 
-    async def run(self, base: Snapshot, codes: Sequence[str], seed: int = 0) -> list[Outcome]:
-        """Runs every code from ``base``, none seeing another; outcomes in the order of codes."""
+    async def run(
+        self, base: Snapshot, codes: Sequence[str], seed: int = 0, hold: bool = False
+    ) -> list[Outcome]:
+        """Runs every code from ``base``, none seeing another; outcomes in the order of codes.
+
+        With ``hold`` a candidate stands still before its first call of a tool with side effects.
+        """
+        ...
+
+    async def finish(self, outcome: Outcome) -> Outcome:
+        """Lets a candidate that stands still make its call and run on; gives what came of it."""
         ...
 
     async def commit(self, outcome: Outcome) -> Snapshot:

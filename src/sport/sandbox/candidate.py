@@ -4,38 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from pydantic import JsonValue, ValidationError
+from pydantic import ValidationError
 
 from sport.sandbox import folders, processes
 from sport.sandbox.base import Limits
 from sport.sandbox.cgroups import ControlGroups
+from sport.sandbox.cleaning import Cleaner
 from sport.sandbox.frames import BadFrame
 from sport.sandbox.processes import Process
-from sport.sandbox.toolcalls import MOST_CALLS, ToolThreads, call_tool
+from sport.sandbox.toolcalls import MOST_CALLS, ToolDesk
 from sport.sandbox.watch import Watched, Watcher
 from sport.sandbox.worlds import World
-from sport.tools.function import Tool
 from sport.types import CodeError, FinalAnswer, Outcome, Status, ToolCall
 
 _HELLO_S = 30.0
-_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
+_TOLD = 500
 _ENDED = "The process ended before the code did."
 _OTHERS_ENDED = "Other processes that were still running ended with the step."
+
+
+@dataclass(frozen=True)
+class Running:
+    """One candidate under way.
+
+    Attributes:
+        watched: What the watcher knows of it.
+        calls: Its calls of tools so far.
+        began: When it began, by the monotonic clock.
+        message: The call that it stands still before.
+    """
+
+    watched: Watched
+    calls: list[ToolCall]
+    began: float
+    message: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Follower:
     """Runs code in freshly forked candidates.
 
     Args:
-        tools: What candidates may call.
+        desk: Answers calls of tools.
         limits: Bounds of every candidate.
-        threads: Where tools run.
         watcher: Enforces the limits.
         root: Folder of all worlds, as it shows in paths.
         groups: Where each candidate gets a control group of its own, if there are any.
@@ -46,25 +63,30 @@ class Follower:
 
     def __init__(
         self,
-        tools: Mapping[str, Tool],
+        desk: ToolDesk,
         limits: Limits,
-        threads: ToolThreads,
         watcher: Watcher,
         root: Path,
         groups: ControlGroups | None,
     ) -> None:
         """One for all candidates of a sandbox."""
-        self._tools = tools
+        self._desk = desk
         self._limits = limits
-        self._threads = threads
         self._watcher = watcher
         self.base_memory = 0
-        self._root = str(root)
+        self._clean = Cleaner(root)
         self._groups = groups
-        self._paths = re.compile(re.escape(str(root)) + r"/\w+(?:/n/\w+)*/(?:work|base)(?![\w.-])")
+        self._waiting: WeakKeyDictionary[World, Running] = WeakKeyDictionary()
 
-    async def follow(self, world: World, code: str, seed: int) -> Outcome:
-        """Runs code in a candidate that was forked a moment ago; kills it if it misbehaves."""
+    async def follow(self, world: World, code: str, seed: int, hold: bool) -> Outcome:
+        """Runs code in a candidate that was forked a moment ago; kills it if it misbehaves.
+
+        Args:
+            world: The candidate.
+            code: Its code.
+            seed: Seeds what it draws.
+            hold: Whether it stands still before its first call with side effects.
+        """
         began = time.monotonic()
         try:
             await world.hello()
@@ -79,8 +101,6 @@ class Follower:
             world.channel.hang_up,
             self.base_memory,
         )
-        self._watcher.add(watched)
-        calls: list[ToolCall] = []
         start = {
             "slot": str(world.slot),
             "base": str(world.parent.workspace),
@@ -88,17 +108,68 @@ class Follower:
             "seed": seed,
             "step": world.step,
         }
+        return await self._go(world, Running(watched, [], began), start, hold)
+
+    def is_waiting(self, world: World) -> bool:
+        """Whether a candidate stands still before a call with side effects."""
+        return world in self._waiting
+
+    async def finish(self, world: World) -> Outcome:
+        """Makes the call that a candidate stands still before, and follows it to its end."""
+        running = self._waiting.pop(world)
+        call, reply = await self._desk.call(world.workspace, running.message, self._clean)
+        running.calls.append(call)
+        running.watched.resume()
+        assert world.process is not None
+        world.alone = False
+        world.process.thaw()
+        return await self._go(world, running, reply, hold=False)
+
+    async def _go(
+        self, world: World, running: Running, message: dict[str, Any], hold: bool
+    ) -> Outcome:
+        """Sends a candidate what it waits for, and follows it to its end, or to where it holds."""
+        watched, calls = running.watched, running.calls
+        self._watcher.add(watched)
         try:
-            await world.channel.send(start)
-            done = await self._serve(world, watched, calls)
+            await world.channel.send(message)
+            done = await self._serve(world, watched, calls, hold)
             self._watcher.drop(watched)
+            if done["kind"] == "call":
+                return self._held(world, replace(running, message=done))
             return self._finished(world, watched, calls, done)
         except (EOFError, ProcessLookupError, BadFrame, ValidationError, folders.TooLarge) as error:
             self._watcher.drop(watched)
-            return self._ended(world, watched, calls, began, error)
+            return self._ended(world, watched, calls, running.began, error)
         finally:
             self._watcher.drop(watched)
-            world.close_output()
+            if world not in self._waiting:
+                world.close_output()
+
+    def _held(self, world: World, running: Running) -> Outcome:
+        """The outcome of a candidate that stands still before a call with side effects."""
+        assert world.process is not None
+        notes = [_OTHERS_ENDED] if world.process.freeze() else []
+        world.alone = True
+        if running.watched.verdict is not None:
+            raise EOFError
+        waits = self._desk.held(running.message, self._clean)
+        assert waits is not None, "it was looked at before"
+        told = ", ".join(f"{name}={value!r}" for name, value in waits.arguments.items())
+        notes.append(f"{waits.name}({told[:_TOLD]}) waits: it is called if this action is chosen.")
+        self._waiting[world] = running
+        stdout, truncated = self._output(world)
+        return Outcome(
+            id=world.id,
+            stdout=stdout,
+            truncated=truncated,
+            files=folders.produced(str(world.workspace), world.listing),
+            tool_calls=tuple(running.calls),
+            waits=waits,
+            notes=tuple(notes),
+            cpu_s=running.watched.cpu_s,
+            wall_s=running.watched.wall_s(time.monotonic()),
+        )
 
     def _enclose(self, groups: ControlGroups, world: World, pid: int) -> None:
         """Puts a candidate that waits for its code into a control group of its own."""
@@ -108,8 +179,10 @@ class Follower:
         except ProcessLookupError:
             pass  # it died already, which its channel will tell
 
-    async def _serve(self, world: World, watched: Watched, calls: list[ToolCall]) -> dict[str, Any]:
-        """Answers calls of tools until the candidate is done."""
+    async def _serve(
+        self, world: World, watched: Watched, calls: list[ToolCall], hold: bool
+    ) -> dict[str, Any]:
+        """Answers calls of tools until the candidate is done, or asks for one that is held."""
         while True:
             message = await world.channel.receive()
             if message.get("kind") == "done":
@@ -117,10 +190,10 @@ class Follower:
             if message.get("kind") != "call":
                 raise BadFrame("unknown kind of message")
             watched.pause()
+            if hold and len(calls) < MOST_CALLS and self._desk.held(message, self._clean):
+                return message
             if len(calls) < MOST_CALLS:
-                call, reply = await call_tool(
-                    self._threads, self._tools, world.workspace, message, self.shown
-                )
+                call, reply = await self._desk.call(world.workspace, message, self._clean)
                 calls.append(call)
             else:
                 text = f"more than {MOST_CALLS} calls of tools in one step"
@@ -155,7 +228,7 @@ class Follower:
             truncated=truncated or bool(done.get("truncated")),
             error=self._error(error) if isinstance(error, dict) else None,
             value=self._optional_text(done.get("value")),
-            final_answer=FinalAnswer(value=self.shown(done["answer"]))
+            final_answer=FinalAnswer(value=self._clean(done["answer"]))
             if "answer" in done
             else None,
             files=folders.produced(str(world.workspace), world.listing),
@@ -216,7 +289,7 @@ class Follower:
         most = 4 * self._limits.output_chars
         written = min(os.lseek(world.output, 0, os.SEEK_CUR), most)
         text = os.pread(world.output, written, 0).decode(errors="replace") if written > 0 else ""
-        text = str(self.shown(text))
+        text = str(self._clean(text))
         limit = self._limits.output_chars
         return text[:limit], len(text) > limit
 
@@ -224,26 +297,12 @@ class Follower:
         line = error.get("line")
         return CodeError(
             type=str(error.get("type"))[:200],
-            message=str(self.shown(str(error.get("message")))),
+            message=str(self._clean(str(error.get("message")))),
             line=line if isinstance(line, int) else None,
         )
 
     def _optional_text(self, value: Any) -> str | None:
-        return None if value is None else str(self.shown(str(value)))
-
-    def shown(self, value: JsonValue) -> JsonValue:
-        """A value as it is shown: no path of the host, no address, no broken characters."""
-        if isinstance(value, str):
-            if self._root in value:
-                value = self._paths.sub("/workspace", value)
-            if "0x" in value:
-                value = _ADDRESS.sub("at 0x…", value)
-            return value if value.isascii() else value.encode("utf-8", "replace").decode()
-        if isinstance(value, dict):
-            return {str(self.shown(k)): self.shown(v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [self.shown(v) for v in value]
-        return value
+        return None if value is None else str(self._clean(str(value)))
 
 
 def _status(value: Any) -> Status:

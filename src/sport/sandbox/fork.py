@@ -17,11 +17,12 @@ from sport.sandbox.candidate import Follower
 from sport.sandbox.channel import WorldChannel
 from sport.sandbox.forks import ForkGate
 from sport.sandbox.launch import Worker, start_worker
-from sport.sandbox.toolcalls import ToolThreads
+from sport.sandbox.toolcalls import ToolDesk
 from sport.sandbox.walls import LAYERS
 from sport.sandbox.watch import Watcher
 from sport.sandbox.world import WORKSPACE_FD
 from sport.sandbox.worlds import World, ask, empty, equip, furnish, send_fd
+from sport.secrets import Secrets
 from sport.tools.function import Tool, as_tool
 from sport.tools.paths import read_file
 from sport.types import Outcome, derive_seed
@@ -62,6 +63,8 @@ class ForkSandbox:
         tier: str | None = None,
         tool_threads: int = 8,
         folder: Path | None = None,
+        side_effects: bool = True,
+        secrets: Secrets | None = None,
     ) -> None:
         """Nothing is started before it is used.
 
@@ -75,6 +78,9 @@ class ForkSandbox:
             tool_threads: How many tools may run at once.
             folder: Where workspaces lie while they live; if not given, in memory where there is
                 room, since that is ten times as fast as a disk.
+            side_effects: Whether tools with side effects may be called at all.
+            secrets: What no candidate may see in what tools return or raise; if not given, the
+                secrets of this process's environment.
         """
         self._tools = {name: as_tool(value, name) for name, value in (tools or {}).items()}
         self._limits = limits or Limits()
@@ -82,7 +88,8 @@ class ForkSandbox:
         self._unsafe_local = unsafe_local
         self._only = tier
         self._folder = folder
-        self._threads = ToolThreads(tool_threads)
+        hidden = Secrets.of_environment() if secrets is None else secrets
+        self._desk = ToolDesk(self._tools, tool_threads, hidden, side_effects)
         self._watcher = Watcher(self._limits)
         self._worker: Worker | None = None
         self._gate: ForkGate | None = None
@@ -140,13 +147,17 @@ class ForkSandbox:
         self._weigh(world)
         return Snapshot(id=world.id, workspace=world.workspace)
 
-    async def run(self, base: Snapshot, codes: Sequence[str], seed: int = 0) -> list[Outcome]:
+    async def run(
+        self, base: Snapshot, codes: Sequence[str], seed: int = 0, hold: bool = False
+    ) -> list[Outcome]:
         """Runs every code from ``base``, none seeing another; outcomes in the order of codes.
 
         Args:
             base: The world to run from; several runs from one are possible, one after another.
             codes: Code of the candidates.
             seed: Seeds ``random`` and numpy; each candidate gets a stream of its own.
+            hold: Whether a candidate stands still before its first call of a tool with side
+                effects, until :meth:`finish`; its outcome says so by ``waits``.
 
         Raises:
             SandboxError: ``base`` is not a world of this sandbox, or has seen too many steps.
@@ -158,7 +169,7 @@ class ForkSandbox:
             candidates: list[World] = []
             try:
                 await self._fork(world, len(codes), candidates)
-                outcomes = await self._follow(candidates, codes, seed)
+                outcomes = await self._follow(candidates, codes, seed, hold)
             except BaseException:
                 for candidate in candidates:
                     await self._remove(candidate)
@@ -169,19 +180,30 @@ class ForkSandbox:
         return outcomes
 
     async def _follow(
-        self, candidates: Sequence[World], codes: Sequence[str], seed: int
+        self, candidates: Sequence[World], codes: Sequence[str], seed: int, hold: bool
     ) -> list[Outcome]:
         assert self._follower is not None
         follower = self._follower
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(follower.follow(c, code, derive_seed("run", seed, i)))
+                    group.create_task(follower.follow(c, code, derive_seed("run", seed, i), hold))
                     for i, (c, code) in enumerate(zip(candidates, codes, strict=True))
                 ]
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return [task.result() for task in tasks]
+
+    async def finish(self, outcome: Outcome) -> Outcome:
+        """Lets a candidate that stands still make its call and run on; gives what came of it.
+
+        Raises:
+            SandboxError: The outcome's world is gone, or it does not stand still.
+        """
+        world = self._world(outcome.id)
+        if self._follower is None or outcome.waits is None:
+            raise SandboxError("this candidate does not wait for anything")
+        return await self._follower.finish(world)
 
     async def commit(self, outcome: Outcome) -> Snapshot:
         """Makes the world of ``outcome`` the next base; its siblings are gone.
@@ -192,6 +214,8 @@ class ForkSandbox:
         world = self._world(outcome.id)
         if world.parent is None or world.process is None:
             raise SandboxError(f"the world of this outcome ({outcome.status}) is gone")
+        if self._follower is not None and self._follower.is_waiting(world):
+            raise SandboxError("this candidate waits before a call with side effects: finish it")
         base = world.parent
         family = [pid for child in base.children.values() for pid in child.pids]
         for sibling in list(base.children.values()):
@@ -229,7 +253,7 @@ class ForkSandbox:
         for world in list(self._worlds.values()):
             world.end()
         self._worlds.clear()
-        self._threads.close()
+        self._desk.close()
         worker, self._worker = self._worker, None
         if worker is not None:
             await asyncio.shield(asyncio.to_thread(self._shut, worker))
@@ -263,9 +287,8 @@ class ForkSandbox:
                         worker.listener, self._limits.processes, self._watcher.find
                     )
                 self._follower = Follower(
-                    self._tools,
+                    self._desk,
                     self._limits,
-                    self._threads,
                     self._watcher,
                     worker.root,
                     worker.groups,

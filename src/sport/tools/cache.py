@@ -1,104 +1,112 @@
-"""Results of deterministic tools, kept by content: a picture is read once per run."""
+"""Calls of tools, each kept, and those of deterministic tools made once for equal content."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 from pydantic import JsonValue
 
-from sport.tools.function import MadeFile, Tool, deliver
-from sport.tools.paths import open_file
-
-_FILE = "$file"
+from sport.secrets import Secrets
+from sport.tools.calls import Answer, CallStore, How, call_key
+from sport.tools.function import Tool
+from sport.tools.values import decode, deliver, encode
 
 
 class ToolCache:
-    """Remembers what deterministic tools returned, by (tool, arguments, bytes of files).
+    """Stands in front of tools: keeps every call, and makes equal ones once where it may.
 
-    Safe to share among threads: equal calls that come at once are computed once. Failures are not
-    kept.
+    Safe to share among threads. Equal calls of a deterministic tool are known by (tool, version,
+    arguments, bytes of files); those that come at once wait for the first. Failures are kept, but
+    stand for no other call.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Keeps results in memory, and in the SQLite file ``path`` if one is given."""
+    def __init__(self, store: CallStore | None = None, secrets: Secrets | None = None) -> None:
+        """Keeps calls in ``store``, by default in memory, without ``secrets``."""
+        self.store = store or CallStore()
+        self._secrets = secrets or Secrets()
         self._lock = threading.Lock()
-        self._memory: dict[str, Future[str]] = {}
-        self._database: sqlite3.Connection | None = None
-        if path is not None:
-            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=NORMAL")
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, result TEXT NOT NULL)"
-            )
+        self._under_way: dict[str, Future[Answer]] = {}
 
     def wrap(self, tools: Iterable[Tool]) -> dict[str, Tool]:
-        """The tools by name; the deterministic ones answer from this cache where they can."""
-        return {t.name: CachedTool(t, self) if t.deterministic else t for t in tools}
+        """The tools by name, with this in front of them."""
+        return {t.name: CachedTool(t, self) for t in tools}
 
     def call(self, tool: Tool, workspace: Path, arguments: Mapping[str, JsonValue]) -> JsonValue:
         """As ``tool(workspace, arguments)``, computed at most once for equal calls."""
-        key = _key(tool, workspace, arguments)
+        key = call_key(tool, workspace, arguments)
+        if tool.deterministic:
+            answer = self._once(key, tool, workspace, arguments)
+        else:
+            answer = self._make(key, tool, workspace, arguments)
+        return deliver(workspace, decode(answer.result))
+
+    def _once(
+        self, key: str, tool: Tool, workspace: Path, arguments: Mapping[str, JsonValue]
+    ) -> Answer:
+        how: How = "shared"
         with self._lock:
-            future = self._memory.get(key)
-            mine = future is None
+            future = self._under_way.get(key)
+            found = self.store.find(key) if future is None else None
+            mine = future is None and found is None
             if future is None:
-                future = self._memory[key] = Future()
+                how, future = "cached", Future()
+                if found is not None:
+                    future.set_result(found)
+                else:
+                    self._under_way[key] = future
         if mine:
-            self._fill(future, key, tool, workspace, arguments)
-        elif future.exception() is not None:
-            return tool(workspace, arguments)  # another's attempt failed: it may have been chance
-        return deliver(workspace, _decode(json.loads(future.result())))
+            return self._fill(future, key, tool, workspace, arguments)
+        if future.exception() is not None:  # another's attempt failed: it may have been chance
+            return self._make(key, tool, workspace, arguments)
+        self.store.add(tool, key, arguments, how, Answer())
+        return future.result()
 
     def _fill(
         self,
-        future: Future[str],
+        future: Future[Answer],
         key: str,
         tool: Tool,
         workspace: Path,
         arguments: Mapping[str, JsonValue],
-    ) -> None:
+    ) -> Answer:
         try:
-            text = self._stored(key)
-            if text is None:
-                text = json.dumps(_encode(tool.compute(workspace, arguments)))
-                self._store(key, text)
+            answer = self._make(key, tool, workspace, arguments)
         except BaseException as error:
-            with self._lock:
-                del self._memory[key]
             future.set_exception(error)
             raise
-        future.set_result(text)
-
-    def _stored(self, key: str) -> str | None:
-        if self._database is None:
-            return None
-        with self._lock:
-            rows = self._database.execute("SELECT result FROM results WHERE key = ?", (key,))
-            row = rows.fetchone()
-        return None if row is None else str(row[0])
-
-    def _store(self, key: str, text: str) -> None:
-        if self._database is not None:
+        else:
+            future.set_result(answer)
+            return answer
+        finally:
             with self._lock:
-                self._database.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (key, text))
+                del self._under_way[key]
 
-    def close(self) -> None:
-        """Closes the file, if there is one."""
-        if self._database is not None:
-            self._database.close()
+    def _make(
+        self, key: str, tool: Tool, workspace: Path, arguments: Mapping[str, JsonValue]
+    ) -> Answer:
+        """Calls the tool, and keeps what came of it."""
+        began = time.perf_counter()
+        try:
+            result = self._secrets.clean(encode(tool.compute(workspace, arguments)))
+        except NotRecorded:
+            self.store.add(tool, key, arguments, "missing", Answer())
+            raise
+        except Exception as error:
+            told = (type(error).__name__, self._secrets.hide_in_error(str(error)))
+            failed = Answer(error=told, seconds=time.perf_counter() - began)
+            self.store.add(tool, key, arguments, "called", failed)
+            raise
+        answer = Answer(result=result, seconds=time.perf_counter() - began)
+        self.store.add(tool, key, arguments, "called", answer)
+        return answer
 
 
 class CachedTool(Tool):
-    """A deterministic tool in front of which a cache stands."""
+    """A tool in front of which a cache stands."""
 
     def __init__(self, inner: Tool, cache: ToolCache) -> None:
         """Looks like ``inner``, and answers from ``cache`` where it can."""
@@ -111,39 +119,5 @@ class CachedTool(Tool):
         return self._cache.call(self._inner, workspace, arguments)
 
 
-def _key(tool: Tool, workspace: Path, arguments: Mapping[str, JsonValue]) -> str:
-    files = tool.files(arguments)
-    plain = {name: value for name, value in arguments.items() if name not in files}
-    digests = {name: [_digest(workspace, path) for path in paths] for name, paths in files.items()}
-    text = json.dumps([tool.name, plain, digests], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _digest(workspace: Path, path: str) -> str:
-    with open(open_file(workspace, path), "rb") as file:
-        # The suffix counts: a tool may go by it.
-        return hashlib.file_digest(file, "sha256").hexdigest() + Path(path).suffix
-
-
-def _encode(result: Any) -> Any:
-    if isinstance(result, MadeFile):
-        return {_FILE: result.name, "data": base64.b64encode(result.data).decode()}
-    if isinstance(result, Path):
-        return _encode(MadeFile(result.name, result.read_bytes()))
-    if isinstance(result, Mapping):
-        return {str(key): _encode(value) for key, value in result.items()}
-    if isinstance(result, list | tuple):
-        return [_encode(value) for value in result]
-    if hasattr(result, "tolist"):
-        return _encode(result.tolist())
-    return result
-
-
-def _decode(value: Any) -> Any:
-    if isinstance(value, dict):
-        if _FILE in value:
-            return MadeFile(value[_FILE], base64.b64decode(value["data"]))
-        return {key: _decode(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_decode(item) for item in value]
-    return value
+class NotRecorded(LookupError):
+    """A replay has no answer to a call; says to which."""

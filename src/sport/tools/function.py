@@ -12,40 +12,19 @@ workspace, and the candidate gets the copy's name::
 
 from __future__ import annotations
 
+import copy
 import inspect
 import tempfile
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue, ValidationError
 
-from sport.tools.paths import add_file, open_file
-
-Function = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter of a tool.
-
-    Attributes:
-        name: Its name.
-        type: How its type reads in a prompt: files are ``str``, since models write paths.
-        required: Whether it must be given.
-        default: Its default, where it need not be given.
-        is_file: Whether it is a file of the workspace.
-    """
-
-    name: str
-    type: str
-    required: bool
-    default: Any
-    is_file: bool
-    adapter: TypeAdapter[Any]
+from sport.tools.parameters import Function, Parameter, make_parameter, parameter_text, type_text
+from sport.tools.paths import open_file
+from sport.tools.values import check_size, deliver, detached
 
 
 class Tool:
@@ -58,7 +37,12 @@ class Tool:
         parameters: Its parameters, in order.
         signature: Such as ``ocr(image_path: str) -> str``, for the prompt.
         deterministic: Whether equal arguments and files give equal results: they may be cached.
+        side_effects: Whether a call changes something outside of the workspace.
+        cost: What a call costs, in the currency of the budget.
         timeout_s: How long a call may take, in seconds.
+        concurrency: Calls that may run at once; ``None`` leaves it to the sandbox.
+        version: Changes with what it returns: results of another version are not used again.
+        origin: Where it comes from, in words.
     """
 
     def __init__(
@@ -68,29 +52,87 @@ class Tool:
         name: str | None = None,
         description: str | None = None,
         deterministic: bool = False,
+        side_effects: bool = False,
+        cost: float = 0.0,
         timeout_s: float = 60.0,
+        concurrency: int | None = None,
+        version: str = "",
+        origin: str = "",
+        ready: Callable[[], None] | None = None,
     ) -> None:
         """Wraps ``fn``; its signature and docstring describe it to the model.
 
+        Args:
+            fn: The function.
+            name: See the attributes, as for the others.
+            description: By default the docstring.
+            deterministic: See the attributes.
+            side_effects: See the attributes.
+            cost: See the attributes.
+            timeout_s: See the attributes.
+            concurrency: See the attributes.
+            version: See the attributes.
+            origin: See the attributes.
+            ready: Raises, before a run starts, what a call would fail for.
+
         Raises:
-            TypeError: ``fn`` takes ``*args`` or ``**kwargs``, or is a coroutine function.
+            TypeError: ``fn`` takes ``*args`` or ``**kwargs``, or is a coroutine function, or what
+                is declared does not go together.
         """
         self.fn = fn
         self.name = name or fn.__name__
         self.description = description or inspect.getdoc(fn) or ""
         self.deterministic = deterministic
+        self.side_effects = side_effects
+        self.cost = cost
         self.timeout_s = timeout_s
-        if not self.name.isidentifier():
-            raise TypeError(f"tool name {self.name!r} is not a Python name: give another by name=")
-        if inspect.iscoroutinefunction(fn):
-            raise TypeError(f"tool {self.name!r} is a coroutine function: make it a plain one")
+        self.concurrency = concurrency
+        self.version = version
+        self.origin = origin
+        self._ready = ready
+        self._check_declared()
         hints = typing.get_type_hints(fn)
         self.parameters = tuple(
-            _parameter(self.name, p, hints.get(p.name, Any))
+            make_parameter(self.name, p, hints.get(p.name, Any))
             for p in inspect.signature(fn).parameters.values()
         )
-        returns = f" -> {_type_text(hints['return'])}" if "return" in hints else ""
-        self.signature = f"{self.name}({', '.join(map(_shown, self.parameters))}){returns}"
+        returns = f" -> {type_text(hints['return'])}" if "return" in hints else ""
+        self.signature = f"{self.name}({', '.join(map(parameter_text, self.parameters))}){returns}"
+
+    def _check_declared(self) -> None:
+        if not self.name.isidentifier():
+            raise TypeError(f"tool name {self.name!r} is not a Python name: give another by name=")
+        if inspect.iscoroutinefunction(self.fn):
+            raise TypeError(f"tool {self.name!r} is a coroutine function: make it a plain one")
+        if self.deterministic and self.side_effects:
+            raise TypeError(
+                f"tool {self.name!r} has side effects, so no result of it stands for another call: "
+                "set deterministic = false"
+            )
+        few = self.concurrency is not None and self.concurrency < 1
+        if self.timeout_s <= 0 or self.cost < 0 or few:
+            raise TypeError(f"tool {self.name!r}: timeout_s and concurrency must be positive, and "
+                            "cost not negative")  # fmt: skip
+
+    def declared(self, **changes: Any) -> Tool:
+        """The same tool with other properties, such as ``timeout_s=5``.
+
+        Raises:
+            TypeError: They do not go together.
+        """
+        other = copy.copy(self)
+        other.__dict__.update(changes)
+        other._check_declared()
+        return other
+
+    def check(self) -> None:
+        """Finds, before a run starts, what a call would fail for.
+
+        Raises:
+            Exception: What is lacking, and how to get it.
+        """
+        if self._ready is not None:
+            self._ready()
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, JsonValue]:
         """Arguments by name.
@@ -144,7 +186,9 @@ class Tool:
         """As a call, but without bringing files that the function made into the workspace."""
         files = self.files(arguments)
         if not files:
-            return self.fn(**self._typed(arguments, {}))
+            result = self.fn(**self._typed(arguments, {}))
+            check_size(result)
+            return result
         with tempfile.TemporaryDirectory(prefix="sport-tool-") as folder:
             copies = {
                 name: [_private_copy(workspace, path, Path(folder) / f"{name}{i}")
@@ -152,7 +196,8 @@ class Tool:
                 for name, paths in files.items()
             }  # fmt: skip
             result = self.fn(**self._typed(arguments, copies))
-            return _detached(result, Path(folder))
+            check_size(result)
+            return detached(result, Path(folder))
 
     def _typed(
         self, arguments: Mapping[str, JsonValue], copies: Mapping[str, list[Path]]
@@ -184,44 +229,6 @@ class Tool:
         return f"<Tool {self.signature}>"
 
 
-def deliver(workspace: Path, result: Any) -> JsonValue:
-    """A result as JSON; files in it (``Path`` or :class:`MadeFile`) are copied to the workspace."""
-    if isinstance(result, MadeFile):
-        return add_file(workspace, result.name, result.data)
-    if isinstance(result, Path):
-        return add_file(workspace, result.name, result)
-    if isinstance(result, Mapping):
-        return {str(key): deliver(workspace, value) for key, value in result.items()}
-    if isinstance(result, list | tuple):
-        return [deliver(workspace, value) for value in result]
-    if result is None or isinstance(result, str | bool | int | float):
-        return result
-    if hasattr(result, "tolist"):  # numpy arrays and scalars
-        return deliver(workspace, result.tolist())
-    raise TypeError(
-        f"the tool returned a {type(result).__name__}: it must return JSON values or a Path"
-    )
-
-
-@dataclass(frozen=True)
-class MadeFile:
-    """A file that a tool made, held in memory."""
-
-    name: str
-    data: bytes
-
-
-def _detached(result: Any, folder: Path) -> Any:
-    """The result, with files that lie in a folder that is about to go read into memory."""
-    if isinstance(result, Path) and result.is_relative_to(folder):
-        return MadeFile(result.name, result.read_bytes())
-    if isinstance(result, Mapping):
-        return {key: _detached(value, folder) for key, value in result.items()}
-    if isinstance(result, list | tuple):
-        return [_detached(value, folder) for value in result]
-    return result
-
-
 def _private_copy(workspace: Path, path: str, folder: Path) -> Path:
     with open(open_file(workspace, path), "rb") as source:
         folder.mkdir()
@@ -230,71 +237,68 @@ def _private_copy(workspace: Path, path: str, folder: Path) -> Path:
     return copy
 
 
-def _parameter(tool_name: str, p: inspect.Parameter, annotation: Any) -> Parameter:
-    if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-        raise TypeError(f"tool {tool_name!r} takes *{p.name}: name its parameters")
-    required = p.default is p.empty
-    accepts: Any = annotation
-    if not required and p.default is None:
-        accepts = annotation | None
-    return Parameter(
-        p.name,
-        _type_text(annotation),
-        required,
-        None if required else p.default,
-        _mentions_path(annotation),
-        TypeAdapter(accepts),
-    )
-
-
-def _mentions_path(annotation: Any) -> bool:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return issubclass(annotation, Path)
-    return any(_mentions_path(a) for a in typing.get_args(annotation))
-
-
-def _type_text(annotation: Any) -> str:
-    if annotation is type(None):
-        return "None"
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return "str" if issubclass(annotation, Path) else annotation.__name__
-    return str(annotation).replace("pathlib.Path", "str").replace("typing.", "")
-
-
-def _shown(p: Parameter) -> str:
-    return f"{p.name}: {p.type}" + ("" if p.required else f" = {p.default!r}")
-
-
 def tool(
     fn: Function | None = None,
     *,
     name: str | None = None,
-    deterministic: bool = True,
+    deterministic: bool | None = None,
+    side_effects: bool = False,
+    cost: float = 0.0,
     timeout_s: float = 60.0,
+    concurrency: int | None = None,
+    version: str = "",
 ) -> Any:
     """Makes a :class:`Tool` of a function; use it bare or with options.
 
     Args:
         fn: The function, where it is used bare.
         name: What candidates call it; the function's own name if not given.
-        deterministic: Whether equal arguments and files give equal results.
+        deterministic: Whether equal arguments and files give equal results; if not given, so it
+            is where there are no side effects.
+        side_effects: Whether a call changes something outside of the workspace.
+        cost: What a call costs, in the currency of the budget.
         timeout_s: How long a call may take, in seconds.
+        concurrency: Calls that may run at once.
+        version: Changes with what it returns.
     """
 
     def wrap(f: Function) -> Tool:
-        return Tool(f, name=name, deterministic=deterministic, timeout_s=timeout_s)
+        return Tool(
+            f,
+            name=name,
+            deterministic=not side_effects if deterministic is None else deterministic,
+            side_effects=side_effects,
+            cost=cost,
+            timeout_s=timeout_s,
+            concurrency=concurrency,
+            version=version,
+        )
 
     return wrap if fn is None else wrap(fn)
 
 
-def as_tool(value: Function | Tool, name: str | None = None) -> Tool:
-    """A tool from a tool or a plain function; a plain function is never cached.
+def as_tool(value: Any, name: str | None = None) -> Tool:
+    """A tool from a tool, a plain function, or a ``smolagents.Tool``.
+
+    A plain function and a library's tool are never cached, since they do not say that they may be.
 
     Raises:
-        TypeError: It is neither.
+        TypeError: It is none of them.
     """
     if isinstance(value, Tool):
         return value
+    if is_library_tool(value):
+        from sport.tools.library import from_library
+
+        return from_library(value)
     if not callable(value):
-        raise TypeError(f"{value!r} is no tool: give a function or a Tool")
+        raise TypeError(f"{value!r} is no tool: give a function, a Tool or a smolagents.Tool")
     return Tool(value, name=name)
+
+
+def is_library_tool(value: Any) -> bool:
+    """Whether it is a ``smolagents.Tool``; the library is not imported for it."""
+    return any(
+        kind.__name__ == "Tool" and kind.__module__.startswith("smolagents.")
+        for kind in type(value).__mro__
+    )

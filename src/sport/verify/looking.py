@@ -6,6 +6,7 @@ why; :data:`NOTHING` where it has nothing to say.
 
 from __future__ import annotations
 
+from sport.types import ToolCall
 from sport.verify.evidence import Finding, signature
 from sport.verify.view import View, computed, numbers_in_all, repeats_code
 from sport.verify.words import content, is_function_word
@@ -134,7 +135,12 @@ def _dropped_qualifier(tokens: tuple[str, ...], asked: frozenset[str]) -> str:
 
 
 def does_something(view: View) -> Remark:
-    """Progress: a step calls a tool, computes something that it shows, or answers."""
+    """Progress: a step calls a tool, computes something that it shows, or answers.
+
+    A call with side effects is judged before it is made: by whether the query speaks of it.
+    """
+    if view.outcome.waits is not None:
+        return _is_about_to(view, view.outcome.waits)
     if view.answers or view.outcome.tool_calls:
         return NOTHING
     if computed(view.code, view.outcome) - view.past.derived - numbers_in_all(view.past.findings):
@@ -142,3 +148,11 @@ def does_something(view: View) -> Remark:
     if view.outcome.stdout.strip() or view.outcome.value is not None:
         return -0.5, "only shows what was known"
     return -3.0, "does nothing"
+
+
+def _is_about_to(view: View, call: ToolCall) -> Remark:
+    if signature(call) in view.past.calls:
+        return -6.0, f"is about to call {call.name} again"
+    said = [v for v in call.arguments.values() if isinstance(v, str)]
+    asked = content(" ".join([call.name.replace("_", " "), *said]))
+    return 0.5 + 2 * share(view.question.words, asked), f"is about to call {call.name}"
