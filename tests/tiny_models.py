@@ -20,6 +20,11 @@ from transformers import (
     Owlv2Processor,
     Sam2Config,
     Sam2Model,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperProcessor,
+    WhisperTokenizer,
 )
 
 _SMALL: dict[str, Any] = {
@@ -45,7 +50,10 @@ def owlv2(folder: Path) -> Path:
         vision_config={**_SMALL, "image_size": 64, "patch_size": 16},
         projection_dim=32,
     )  # fmt: skip
-    Owlv2ForObjectDetection(config).save_pretrained(folder)
+    model = Owlv2ForObjectDetection(config)
+    # Boxes of a random head lie anywhere; without its last layer they are those of the patches.
+    torch.nn.init.zeros_(model.box_head.dense2.weight)
+    model.save_pretrained(folder)
     images = Owlv2ImageProcessorPil(size={"height": 64, "width": 64})
     Owlv2Processor(images, tokenizer).save_pretrained(folder)
     return folder
@@ -97,3 +105,34 @@ def sam2(folder: Path) -> Path:
     )  # fmt: skip
     Sam2Model(config).save_pretrained(folder)
     return folder
+
+
+def whisper(folder: Path) -> Path:
+    torch.manual_seed(0)
+    tokenizer = whisper_tokenizer()
+    ids = tokenizer.convert_tokens_to_ids
+    special = {"bos_token_id": tokenizer.eos_token_id, "eos_token_id": tokenizer.eos_token_id,
+               "pad_token_id": tokenizer.eos_token_id,
+               "decoder_start_token_id": ids("<|startoftranscript|>")}  # fmt: skip
+    config = WhisperConfig(
+        vocab_size=len(tokenizer), d_model=16, encoder_layers=1, decoder_layers=1,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=16,
+        decoder_ffn_dim=16, max_target_positions=16, **special,
+    )  # fmt: skip
+    model = WhisperForConditionalGeneration(config)
+    model.generation_config.update(
+        max_length=12, no_timestamps_token_id=ids("<|notimestamps|>"), **special
+    )
+    model.save_pretrained(folder)
+    WhisperProcessor(WhisperFeatureExtractor(), tokenizer).save_pretrained(folder)
+    return folder
+
+
+def whisper_tokenizer() -> WhisperTokenizer:
+    words = [*sorted(ByteLevel.alphabet()), "<|endoftext|>", "<|startoftranscript|>", "<|en|>",
+             "<|translate|>", "<|transcribe|>", "<|startofprev|>", "<|nospeech|>",
+             "<|notimestamps|>"]  # fmt: skip
+    vocab = {word: i for i, word in enumerate(words)}
+    tokenizer = WhisperTokenizer(vocab=vocab, merges=[])
+    tokenizer.add_special_tokens({"additional_special_tokens": words[-7:]})
+    return tokenizer

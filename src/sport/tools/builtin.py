@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
+from sport.remote.config import ServerSettings
 from sport.tools.base import Tool
 
 _MODEL_S = 600.0
@@ -27,9 +29,7 @@ def _facedetection(model: Path | None = None) -> Tool:
     return Tool(face_detector(model), deterministic=True)
 
 
-def _objectlocation(
-    model: Path | None = None, threshold: float = 0.1, device: str = "cpu"
-) -> Tool:
+def _objectlocation(model: Path | None = None, threshold: float = 0.1, device: str = "cpu") -> Tool:
     if model is not None:
         from sport.tools.detectors import detector_tool
 
@@ -63,10 +63,32 @@ def _ask_search_agent() -> Tool:
     return Tool(pocket_search(), deterministic=True)
 
 
-def _visualizer() -> Tool:
+def _visualizer(
+    server: ServerSettings | None = None,
+    model: Path | None = None,
+    device: str = "cpu",
+    dtype: Literal["float32", "bfloat16"] = "float32",
+) -> Tool:
+    if server is not None:
+        from sport.tools.looking import endpoint_visualizer
+
+        return Tool(endpoint_visualizer(server), deterministic=True, timeout_s=_MODEL_S)
+    if model is not None:
+        from sport.tools.looking import model_visualizer
+
+        look = model_visualizer(model, device, dtype)
+        return Tool(look, deterministic=True, timeout_s=_MODEL_S)
     from sport.tools.visualizer import visualizer
 
     return Tool(visualizer, deterministic=True)
+
+
+def _inspect_file_as_text(
+    server: ServerSettings | None = None, whisper: Path | None = None, device: str = "cpu"
+) -> Tool:
+    from sport.tools.inspect_file import file_inspector
+
+    return Tool(file_inspector(whisper, server, device), deterministic=True, timeout_s=_MODEL_S)
 
 
 BUILTIN: Mapping[str, Callable[..., Tool]] = {
@@ -77,6 +99,7 @@ BUILTIN: Mapping[str, Callable[..., Tool]] = {
     "image_edit": _image_edit,
     "ask_search_agent": _ask_search_agent,
     "visualizer": _visualizer,
+    "inspect_file_as_text": _inspect_file_as_text,
 }
 """Makers of the built-in tools. ``ask_search_agent`` searches the pocket world's price lists; make
 one over other documents with :func:`sport.tools.search.search_tool`."""

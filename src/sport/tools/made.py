@@ -8,7 +8,7 @@ from typing import cast
 
 from PIL import Image
 
-from sport.tools.function import MadeFile
+from sport.tools.values import MadeFile
 
 
 def made_png(image: Image.Image, name: str) -> Path:

@@ -66,7 +66,8 @@ def sam2_segmenter(model: Path, device: str = "cpu") -> Segmenter:
 def _load(model: Path, device: str) -> Any:
     from transformers import Sam2Model
 
-    return Sam2Model.from_pretrained(model, dtype=torch.float32).to(device).eval()
+    network: Any = Sam2Model.from_pretrained(model, dtype=torch.float32)
+    return network.to(device).eval()
 
 
 def _side(network: Any) -> int:
@@ -99,9 +100,7 @@ def _distinct(masks: torch.Tensor, scores: torch.Tensor) -> list[int]:
             break
         if not masks[i].any():
             continue
-        shared = [
-            (masks[i] & masks[k]).sum() / (masks[i] | masks[k]).sum() for k in kept
-        ]
+        shared = [(masks[i] & masks[k]).sum() / (masks[i] | masks[k]).sum() for k in kept]
         if all(share <= _SAME for share in shared):
             kept.append(i)
     return kept

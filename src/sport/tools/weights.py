@@ -1,4 +1,4 @@
-"""Folders with the weights of model tools: checked before a run starts, loaded at the first call."""
+"""Folders with the weights of models: checked before a run starts, loaded at the first call."""
 
 from __future__ import annotations
 
