@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from sport.remote.config import ServerSettings
-from sport.tools.base import Tool
+from sport.tools.base import Tool, ToolNotFound
+from sport.tools.web.providers import Provider
+from sport.tools.weights import needs
 
 _MODEL_S = 600.0
 """How long a model's answer may take, in seconds: calls wait for each other, and the first one
@@ -57,10 +59,37 @@ def _image_edit() -> Tool:
     return Tool(image_edit, deterministic=True)
 
 
-def _ask_search_agent() -> Tool:
+def _ask_search_agent(
+    provider: Provider | None = None,
+    corpus: Path | None = None,
+    url: str | None = None,
+    key_env: str | None = None,
+    server: ServerSettings | None = None,
+    results: int = 8,
+    max_steps: int = 8,
+    allow: tuple[str, ...] = (),
+) -> Tool:
     from sport.tools.search import pocket_search
 
-    return Tool(pocket_search(), deterministic=True)
+    if provider is None and corpus is None:
+        return Tool(pocket_search(), deterministic=True)
+    if provider is not None and corpus is not None:
+        raise ToolNotFound("[tool.ask_search_agent] give either provider or corpus, not both")
+    from sport.tools.documents import read_documents
+    from sport.tools.endpoint import Endpoint
+    from sport.tools.web import agent, guard, providers
+
+    model = None if server is None else Endpoint(server, "ask_search_agent")
+    if corpus is not None:
+        search, read = providers.corpus(read_documents(corpus), results)
+        ask = agent.search_agent(search, read, model, max_steps, trusted=True)
+        return Tool(ask, deterministic=True, timeout_s=_MODEL_S)
+    assert provider is not None
+    needs("ask_search_agent with a provider", "markitdown", "documents")
+    guarded = guard.Guard(frozenset(allow))
+    found = providers.search_engine(provider, guarded, url, key_env, results)
+    ask = agent.search_agent(found, agent.web_reader(guarded), model, max_steps)
+    return Tool(ask, timeout_s=_MODEL_S)
 
 
 def _visualizer(
@@ -101,5 +130,5 @@ BUILTIN: Mapping[str, Callable[..., Tool]] = {
     "visualizer": _visualizer,
     "inspect_file_as_text": _inspect_file_as_text,
 }
-"""Makers of the built-in tools. ``ask_search_agent`` searches the pocket world's price lists; make
-one over other documents with :func:`sport.tools.search.search_tool`."""
+"""Makers of the built-in tools. Without options ``ask_search_agent`` searches the pocket world's
+price lists."""

@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 
 _PLAIN = frozenset(
-    ".txt .md .json .jsonl .xml .yaml .yml .toml .tsv .log .py .js .c .h .java .tex .rst .srt".split()
+    ".txt .md .json .jsonl .xml .yaml .yml .toml .tsv .log .py .js .c .h .tex .rst .srt".split()
 )
 _ARCHIVES = frozenset(".zip .docx .pptx .xlsx .epub".split())
 SUFFIXES = _PLAIN | _ARCHIVES | {".pdf", ".csv", ".html", ".htm", ".ipynb"}
