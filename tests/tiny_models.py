@@ -9,6 +9,8 @@ import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     BertTokenizer,
+    CLIPTextConfig,
+    CLIPTextModel,
     CLIPTokenizer,
     GroundingDinoConfig,
     GroundingDinoForObjectDetection,
@@ -136,3 +138,40 @@ def whisper_tokenizer() -> WhisperTokenizer:
     tokenizer = WhisperTokenizer(vocab=vocab, merges=[])
     tokenizer.add_special_tokens({"additional_special_tokens": words[-7:]})
     return tokenizer
+
+
+def diffusion(folder: Path, edits: bool = False) -> Path:
+    """A Stable Diffusion pipeline, or one of InstructPix2Pix."""
+    torch.manual_seed(0)
+    # Imported here: it takes seconds that most users of this module need not wait.
+    from diffusers import (
+        AutoencoderKL,
+        DDIMScheduler,
+        StableDiffusionInstructPix2PixPipeline,
+        StableDiffusionPipeline,
+        UNet2DConditionModel,
+    )
+
+    tokenizer = clip_tokenizer()
+    ends = {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": 0, "pad_token_id": 0}
+    text = CLIPTextConfig(
+        **_SMALL, vocab_size=len(tokenizer), max_position_embeddings=16, **ends
+    )  # fmt: skip
+    unet = UNet2DConditionModel(
+        sample_size=8, in_channels=8 if edits else 4, out_channels=4, layers_per_block=1,
+        block_out_channels=(8, 16), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=32,
+        attention_head_dim=4, norm_num_groups=4,
+    )  # fmt: skip
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, norm_num_groups=4,
+        sample_size=16,
+    )  # fmt: skip
+    kind = StableDiffusionInstructPix2PixPipeline if edits else StableDiffusionPipeline
+    kind(
+        vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet,
+        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False), safety_checker=None, feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder

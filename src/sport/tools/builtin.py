@@ -53,10 +53,40 @@ def _segmentation(model: Path | None = None, device: str = "cpu") -> Tool:
     return Tool(segmentation_tool(grab_cut), deterministic=True, timeout_s=120)
 
 
-def _image_edit() -> Tool:
-    from sport.tools.image_edit import image_edit
+def _image_generator(
+    model: Path | None = None,
+    server: ServerSettings | None = None,
+    device: str = "cpu",
+    steps: int = 30,
+) -> Tool:
+    from sport.tools import diffusion
 
-    return Tool(image_edit, deterministic=True)
+    if model is not None:
+        make = diffusion.pipeline_generator(model, device, steps)
+    elif server is not None:
+        make = diffusion.endpoint_generator(server)
+    else:
+        diffusion.no_generator()
+    return Tool(diffusion.generator_tool(make), deterministic=True, timeout_s=_MODEL_S)
+
+
+def _image_edit(
+    model: Path | None = None,
+    server: ServerSettings | None = None,
+    device: str = "cpu",
+    steps: int = 30,
+) -> Tool:
+    if model is None and server is None:
+        from sport.tools.image_edit import image_edit
+
+        return Tool(image_edit, deterministic=True)
+    from sport.tools import diffusion
+
+    if model is not None:
+        edit = diffusion.pipeline_editor(model, device, steps)
+    elif server is not None:
+        edit = diffusion.endpoint_editor(server)
+    return Tool(diffusion.editor_tool(edit), deterministic=True, timeout_s=_MODEL_S)
 
 
 def _ask_search_agent(
@@ -125,6 +155,7 @@ BUILTIN: Mapping[str, Callable[..., Tool]] = {
     "facedetection": _facedetection,
     "objectlocation": _objectlocation,
     "segmentation": _segmentation,
+    "image_generator": _image_generator,
     "image_edit": _image_edit,
     "ask_search_agent": _ask_search_agent,
     "visualizer": _visualizer,
