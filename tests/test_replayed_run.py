@@ -130,6 +130,15 @@ def test_what_tools_cost_is_booked_and_bounded(explored: Path) -> None:
     assert len(list(Run.open(explored / "small").trajectories(1))) == 1
 
 
+def test_a_recipe_may_refuse_side_effects(explored: Path) -> None:
+    refuse = ["-o", "explore.side_effects=refuse"]
+    result = command("explore", explored / "recipe.toml", *refuse, "--out", explored / "refusing")
+    assert result.exit_code == 0, result.output
+    assert "send" not in counts(explored / "refusing")
+    for trajectory in Run.open(explored / "refusing").trajectories(1):
+        assert "send has side effects" in trajectory.steps[1].candidates[0].observation.text
+
+
 def test_a_replay_is_the_same_run_without_any_tool(explored: Path, tmp_path: Path) -> None:
     for name in ("recipe.toml", "tasks.jsonl"):
         shutil.copy(explored / name, tmp_path / name)

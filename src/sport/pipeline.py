@@ -356,7 +356,7 @@ class Pipeline:
 
     def _commit(self, file: Path, trajectories: list[Trajectory]) -> None:
         self.run.append(file, trajectories)
-        self._bench.book_tools()
+        self._bench.settle_tools()
         self._ledger.flush()
 
     def _dev_score(self, tasks: Sequence[Task], adapter: Path) -> float:

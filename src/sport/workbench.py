@@ -102,8 +102,9 @@ class Workbench:
     def _secrets(self) -> Secrets:
         return Secrets.of_environment(self._recipe.secret_names())
 
-    def book_tools(self) -> None:
-        """Books what calls of tools have cost since the last time."""
+    def settle_tools(self) -> None:
+        """Writes what calls of tools are still to be written, and books what they have cost."""
+        self.tool_cache.store.flush()
         if not any(tool.cost for tool in self.tools.values()):
             return
         for count in self.tool_cache.store.counts():
@@ -184,6 +185,8 @@ class Workbench:
 
     def close(self) -> None:
         """Ends the servers that were started."""
+        if "tool_cache" in vars(self):
+            self.tool_cache.store.flush()
         if self._hosts is not None:
             self._hosts.close()
 

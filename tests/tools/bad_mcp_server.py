@@ -109,7 +109,7 @@ async def call_tool(context: object, params: types.CallToolRequestParams) -> typ
 
 def main(how: str) -> None:
     if how == "dead":
-        sys.exit("the licence has run out")
+        sys.exit(f"\x1b[31mthe licence {os.environ.get('BAD_SERVER_TOKEN')} has run out")
     if how == "silent":
         time.sleep(600)
     server = Server("bad", on_list_tools=list_tools, on_call_tool=call_tool)

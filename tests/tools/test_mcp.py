@@ -178,7 +178,7 @@ def test_a_server_that_hangs_is_started_again_at_the_next_call(bad: Tools, tmp_p
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (McpSettings(command=("python", BAD, "dead")), "'x' .*cannot be reached.*licence has run"),
+        (McpSettings(command=("python", BAD, "dead")), "'x' .*cannot be reached.*has run out"),
         (McpSettings(command=("python", BAD, "silent"), start_s=0.5), "did not answer within 0.5"),
         (McpSettings(command=("no-such-command",)), "'x' .*cannot be reached.*no-such-command"),
         (McpSettings(url="http://127.0.0.1:9/mcp", start_s=5), "'x' .*(reached|answer)"),
@@ -192,6 +192,16 @@ def test_a_server_that_cannot_be_had_is_one_clear_error(
     with pytest.raises(ToolNotFound, match=message) as caught:
         load_tools(["mcp:x"], {}, tmp_path, {}, {"x": settings})
     assert len(str(caught.value)) < 600
+
+
+def test_its_last_words_are_fit_to_be_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BAD_SERVER_TOKEN", "swordfish")
+    dead = McpSettings(command=("python", BAD, "dead"), env=("BAD_SERVER_TOKEN",))
+    with pytest.raises(ToolNotFound) as caught:
+        load_tools(["mcp:x"], {}, tmp_path, {}, {"x": dead})
+    assert r"it said: \u001b[31mthe licence [key] has run out" in str(caught.value)
 
 
 def test_a_server_that_no_section_names(tmp_path: Path) -> None:

@@ -157,13 +157,14 @@ class Follower:
         assert waits is not None, "it was looked at before"
         told = ", ".join(f"{name}={value!r}" for name, value in waits.arguments.items())
         notes.append(f"{waits.name}({told[:_TOLD]}) waits: it is called if this action is chosen.")
-        self._waiting[world] = running
         stdout, truncated = self._output(world)
+        files = folders.produced(str(world.workspace), world.listing)
+        self._waiting[world] = running
         return Outcome(
             id=world.id,
             stdout=stdout,
             truncated=truncated,
-            files=folders.produced(str(world.workspace), world.listing),
+            files=files,
             tool_calls=tuple(running.calls),
             waits=waits,
             notes=tuple(notes),

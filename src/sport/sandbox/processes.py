@@ -185,16 +185,19 @@ def end_descendants(pid: int, spared: Collection[int] = ()) -> int:
         How many processes were killed.
     """
     killed: set[int] = set()
+    found: list[int] = []
     for _ in range(_ROUNDS):
-        alive = [child for child in descendants(pid, spared) if _alive(child)]
-        if not alive:
-            break
+        before, found = found, descendants(pid, spared)
+        alive = [child for child in found if _alive(child)]
+        if not alive and found == before:
+            break  # else one that ended meanwhile may have left its children to another
         for child in alive:
             send(child, signal.SIGSTOP)
         for child in alive:
             send(child, signal.SIGKILL)
         killed.update(alive)
-        time.sleep(_PAUSE_S)
+        if alive:
+            time.sleep(_PAUSE_S)
     return len(killed)
 
 

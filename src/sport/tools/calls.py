@@ -27,6 +27,9 @@ How = Literal["called", "cached", "shared", "missing"]
 """The tool was called, its answer to an equal call was there, or on its way; or a replay had none.
 """
 
+_TOGETHER = 100
+_SHORT, _MOST_RECENT = 20_000, 2_000
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS calls (
   id INTEGER PRIMARY KEY,
@@ -90,6 +93,8 @@ class CallStore:
     def __init__(self, path: Path | None = None) -> None:
         """Keeps calls in the SQLite file ``path``, or in memory."""
         self._lock = threading.Lock()
+        self._rows: list[tuple[Any, ...]] = []
+        self._recent: dict[str, tuple[str, float]] = {}
         self._database = sqlite3.connect(
             path or ":memory:", check_same_thread=False, isolation_level=None
         )
@@ -100,27 +105,54 @@ class CallStore:
     def add(
         self, tool: Tool, key: str, arguments: Mapping[str, JsonValue], how: How, answer: Answer
     ) -> None:
-        """Keeps a call."""
+        """Keeps a call. One that was made is on the disk at once, others soon or by a flush."""
         error = None if answer.error is None else json.dumps(answer.error)
-        result = json.dumps(answer.result) if how == "called" and error is None else None
-        cost = tool.cost if how == "called" else 0.0
+        made = how == "called"
+        result = json.dumps(answer.result) if made and error is None else None
+        cost = tool.cost if made else 0.0
         row = (key, tool.name, json.dumps(arguments), how, result, error, answer.seconds, cost)
         with self._lock:
-            self._database.execute(
+            self._rows.append(row)
+            if made or len(self._rows) >= _TOGETHER:
+                self._write()
+
+    def flush(self) -> None:
+        """Writes what is still to be written."""
+        with self._lock:
+            self._write()
+
+    def _write(self) -> None:
+        rows, self._rows = self._rows, []
+        if rows:
+            self._database.execute("BEGIN")
+            self._database.executemany(
                 "INSERT INTO calls (key, tool, arguments, how, result, error, seconds, cost) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                row,
+                rows,
             )
+            self._database.execute("COMMIT")
 
     def find(self, key: str) -> Answer | None:
         """The latest result of an equal call."""
         with self._lock:
-            row = self._database.execute(
-                "SELECT result, seconds FROM calls WHERE key = ? AND result IS NOT NULL "
-                "ORDER BY id DESC LIMIT 1",
-                (key,),
-            ).fetchone()
-        return None if row is None else Answer(result=json.loads(row[0]), seconds=row[1])
+            row = self._recent.get(key)
+            if row is None:
+                row = self._database.execute(
+                    "SELECT result, seconds FROM calls WHERE key = ? AND result IS NOT NULL "
+                    "ORDER BY id DESC LIMIT 1",
+                    (key,),
+                ).fetchone()
+                self._remember(key, row)
+        if row is None:
+            return None
+        return Answer.model_construct(result=json.loads(row[0]), error=None, seconds=row[1])
+
+    def _remember(self, key: str, row: tuple[str, float] | None) -> None:
+        """Keeps a short result at hand: candidates of one step ask the same."""
+        if row is not None and len(row[0]) <= _SHORT:
+            if len(self._recent) >= _MOST_RECENT:
+                self._recent.clear()
+            self._recent[key] = row
 
     def answers(self, key: str) -> list[Answer]:
         """What equal calls gave, in order, failures included."""
@@ -142,6 +174,7 @@ class CallStore:
     def counts(self) -> list[Count]:
         """What the calls came to, by tool."""
         with self._lock:
+            self._write()
             rows = self._database.execute(
                 "SELECT tool, count(*), sum(how = 'called'), sum(how = 'cached'), "
                 "sum(how = 'shared'), sum(how = 'missing'), "
@@ -166,6 +199,7 @@ class CallStore:
 
     def close(self) -> None:
         """Closes the file."""
+        self.flush()
         self._database.close()
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sport.remote.faults import RemoteError
 from sport.remote.keys import Key
+from sport.secrets import Secrets
 from sport.tools.config import McpSettings
 from sport.untrusted import clip, shown
 
@@ -47,6 +48,7 @@ class Session:
         self._name = name
         self._settings = settings
         self._root = root
+        self._secrets = Secrets.of_environment([*settings.env, settings.key_env or ""])
         self._ready: Future[Client] = Future()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -90,7 +92,7 @@ class Session:
             if isinstance(error, McpError):
                 raise
             raise McpError(
-                f"{self._where()} cannot be reached: {_reason(error)}{self._last_words()}"
+                f"{self._where()} cannot be reached: {self._reason(error)}{self._last_words()}"
             ) from None
 
     def run(self, work: Callable[[Client], Awaitable[T]], timeout_s: float) -> T:
@@ -118,10 +120,12 @@ class Session:
                 self.broken = True
                 raise self._ended() from None
             self._doubted = error.code != INVALID_PARAMS
-            raise McpError(f"{self._where()} refused the call: {_text(error.message)}") from None
+            raise McpError(
+                f"{self._where()} refused the call: {self._told(error.message)}"
+            ) from None
         except Exception as error:
             self._doubted = True
-            raise McpError(f"{self._where()} failed: {_reason(error)}") from None
+            raise McpError(f"{self._where()} failed: {self._reason(error)}") from None
         finally:
             doing.cancel()
             ended.cancel()
@@ -202,6 +206,16 @@ class Session:
     def _ended(self) -> McpError:
         return McpError(f"{self._where()} ended during the call{self._last_words()}")
 
+    def _reason(self, error: BaseException) -> str:
+        error = _first(error)
+        if isinstance(error, McpError | RemoteError):
+            return str(error)
+        return f"{type(error).__name__}: {self._told(str(error))}"
+
+    def _told(self, text: str) -> str:
+        """What a server says, in short, without secrets and without what drives a terminal."""
+        return clip(shown(self._secrets.hide_in_error(" ".join(text.split()))), _SAID)
+
     def _where(self) -> str:
         way = self._settings.url or " ".join(self._settings.command or ())
         return f"the MCP server {self._name!r} ({clip(way, 100)})"
@@ -210,7 +224,7 @@ class Session:
         fd = self._said.fileno()
         end = os.pread(fd, _SAID_BYTES, max(0, os.fstat(fd).st_size - _SAID_BYTES))
         lines = [line for line in end.decode(errors="replace").splitlines() if line.strip()]
-        return f"; it said: {_text(lines[-1])}" if lines else ""
+        return f"; it said: {self._told(lines[-1])}" if lines else ""
 
 
 async def list_tools(client: Client) -> list[Listed]:
@@ -250,14 +264,3 @@ def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _reason(error: BaseException) -> str:
-    error = _first(error)
-    if isinstance(error, McpError | RemoteError):
-        return str(error)
-    return f"{type(error).__name__}: {_text(str(error))}"
-
-
-def _text(text: str) -> str:
-    return clip(shown(" ".join(text.split())), _SAID)
