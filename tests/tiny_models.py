@@ -171,7 +171,7 @@ def diffusion(folder: Path, edits: bool = False) -> Path:
     kind = StableDiffusionInstructPix2PixPipeline if edits else StableDiffusionPipeline
     kind(
         vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet,
-        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False), safety_checker=None, feature_extractor=None,
-        requires_safety_checker=False,
+        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False), safety_checker=None,
+        feature_extractor=None, requires_safety_checker=False,
     ).save_pretrained(folder)  # fmt: skip
     return folder
