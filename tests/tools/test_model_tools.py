@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,34 @@ def test_sam_gives_a_mask_of_each_box(models: Path, workspace: Path) -> None:
     assert alone.shape == (300, 451) and alone.any()
     none = np.asarray(Image.open(workspace / call(tool, workspace, "cat.png", [])))
     assert not none.any()
+
+
+def test_tools_that_are_first_called_at_once_load_one_after_another(
+    models: Path, tmp_path: Path
+) -> None:
+    """In a process of its own, since the libraries must not have been imported before."""
+    script = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from PIL import Image
+from sport.tools.builtin import BUILTIN
+
+models, workspace = Path(sys.argv[1]), Path(sys.argv[2])
+Image.new("RGB", (64, 48), "red").save(workspace / "p.png")
+calls = [
+    (BUILTIN["objectlocation"](model=models / "owlv2"), {"object": "cat", "image_path": "p.png"}),
+    (BUILTIN["segmentation"](model=models / "sam2"), {"image_path": "p.png"}),
+    (BUILTIN["objectlocation"](model=models / "grounding_dino"),
+     {"object": "cat", "image_path": "p.png"}),
+] * 2
+with ThreadPoolExecutor(6) as pool:
+    list(pool.map(lambda call: call[0](workspace, call[1]), calls))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(models), str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_pictures_enter_sam_as_its_own_processor_lets_them(models: Path) -> None:

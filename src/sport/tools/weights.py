@@ -16,6 +16,10 @@ from sport.tools.load import ToolNotFound
 
 T = TypeVar("T")
 
+_LOADING = threading.Lock()
+"""Models load one after another: two threads that import parts of transformers at once can meet it
+half imported."""
+
 
 class OnFirstCall(Generic[T]):
     """A model that is loaded when it is first used, and used by one thread at a time."""
@@ -31,7 +35,8 @@ class OnFirstCall(Generic[T]):
         """The model, for the block alone."""
         with self._lock:
             if not self._loaded:
-                self._loaded.append(self._load())
+                with _LOADING:
+                    self._loaded.append(self._load())
             yield self._loaded[0]
 
 
