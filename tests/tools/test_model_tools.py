@@ -178,3 +178,11 @@ def test_a_broken_folder_is_told_with_the_mend(break_it: Any, message: str, tmp_
     break_it(tiny_models.sam2(tmp_path / "weights"))
     with pytest.raises(ToolNotFound, match=rf"{message}.*hf download facebook/sam2"):
         made("segmentation", tmp_path, model="weights")
+
+
+def test_results_of_another_model_are_not_used_again(models: Path) -> None:
+    versions = [
+        made("objectlocation", models, **options).version
+        for options in ({"model": "owlv2"}, {"model": "owlv2"}, {"model": "grounding_dino"}, {})
+    ]
+    assert versions[0] == versions[1] and len(set(versions)) == 3 and versions[3] == ""
