@@ -131,7 +131,7 @@ def measured(run: Run, source: Source) -> dict[str, Any]:
         found[arm] = {key: row[key] for key in keys}
         if "probe" not in row:
             what = Measurement(row["split"], row["round"], row["control"], row["samples"])
-            done = run.trajectories_in(what.file(run))
+            done = list(run.trajectories_in(what.file(run)))
             right = [source.score(t, d).answer for t, d in zip(tasks, done, strict=True)]
             found[arm]["right"] = "".join(str(int(bool(r))) for r in right)
             wrong = [d for d, r in zip(done, right, strict=True) if not r]

@@ -58,7 +58,17 @@ def headline(results: Results) -> str:
         f"AnsAcc rises from {_percent(before)} % to {_percent(after)} % in one round and "
         f"{_percent(end)} % after {last[6:]}; with random verdicts in place of the verifier's it "
         f"comes to {_percent(_by_task(results, 'random'))} %, by imitation of the chosen actions "
-        f"alone to {_percent(_by_task(results, 'sft'))} %."
+        f"alone to {_percent(_by_task(results, 'sft'))} %. {_over_imitation(results)}"
+    )
+
+
+def _over_imitation(results: Results) -> str:
+    """What preferences add to imitation, said as plainly where it is nothing."""
+    added = change(results, "sft", "round 1")
+    what = "add" if added.lo > 0 else "cost" if added.hi < 0 else "add nothing measurable:"
+    return (
+        f"Preferences after imitation {what} {added.diff:+.1f} points "
+        f"[{added.lo:+.1f}, {added.hi:+.1f}]."
     )
 
 

@@ -57,13 +57,16 @@ def solve(problem: Problem, tools: Mapping[str, Callable[..., Any]]) -> float | 
     return None
 
 
+POCKET_TOOLS = ("ocr", "objectlocation", "ask_search_agent", "visualizer")
+
+
 def real_tools(folder: Path) -> dict[str, Callable[..., Any]]:
     """The built-in tools, called as a candidate's code calls them, over a workspace."""
 
     def callable_(tool: Tool) -> Callable[..., Any]:
         return lambda *args, **kwargs: tool(folder, tool.bind(args, kwargs))
 
-    cached = ToolCache().wrap(make() for make in BUILTIN.values())
+    cached = ToolCache().wrap(BUILTIN[name]() for name in POCKET_TOOLS)
     return {name: callable_(tool) for name, tool in cached.items()}
 
 

@@ -116,7 +116,7 @@ def test_the_list_tells_what_is_ready_and_what_is_lacking(tmp_path: Path) -> Non
     listed = CliRunner().invoke(app, ["tools", "list", str(tmp_path / "recipe.toml")])
     assert listed.exit_code == 1
     lines = [line.strip() for line in listed.output.splitlines()]
-    assert "ok ocr(image_path: str) -> str" in lines
+    assert "ok ocr(image_path: str, boxes: bool = False) -> str | list[dict[str, Any]]" in lines
     assert "ok send(to: str) -> None" in lines
     told = "side effects, not deterministic, at most 60 s, 2 at once, costs 0.5, version 7"
     assert f"{told}, from mine:send" in lines

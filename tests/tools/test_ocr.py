@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -121,3 +122,37 @@ def test_rows_of_a_tilted_sheet_stay_together(degrees: int, tmp_path: Path) -> N
     picture = render(Problem("", "", sheet, 0.0, (), (), (), 4))
     picture.rotate(degrees, Image.Resampling.BICUBIC, expand=True).save(tmp_path / "tilted.png")
     assert ocr(tmp_path / "tilted.png").split("\n") == [" ".join(row) for row in rows]
+
+
+def test_boxes_on_request_stand_around_their_lines(tmp_path: Path) -> None:
+    problem, sheet = sheets(1)[0]
+    picture = render(problem)
+    picture.save(tmp_path / "sheet.png")
+    lines = ocr(tmp_path / "sheet.png", boxes=True)
+    assert [line["text"] for line in lines] == ocr(tmp_path / "sheet.png").split("\n")
+    assert {" ".join(row) for row in sheet.rows} <= {line["text"] for line in lines}
+    for line in lines:
+        x1, y1, x2, y2 = line["box"]
+        picture.crop((x1 - 4, y1 - 4, x2 + 4, y2 + 4)).save(tmp_path / "line.png")
+        assert ocr(tmp_path / "line.png") == line["text"]
+
+
+def test_error_rates_are_told(tmp_path: Path, tell: Callable[[str], None]) -> None:
+    """A scan, a chart and a plain print; the share of characters that were misread."""
+    data = pytest.importorskip("skimage.data")
+    pyplot = pytest.importorskip("matplotlib.figure")
+    Image.fromarray(data.page()).save(tmp_path / "scan.png")
+    figure = pyplot.Figure(figsize=(6, 4), dpi=120)
+    axes = figure.subplots()
+    axes.barh(["Harbour", "Mill Lane", "Old Town"], [310, 475, 120])
+    axes.set_title("Visitors in thousands")
+    figure.savefig(tmp_path / "chart.png")
+    chart = {"Visitors in thousands", "Harbour", "Mill Lane", "Old Town"}
+    read = ocr(tmp_path / "chart.png").split("\n")
+    rates = {
+        "scan": error_rate(ocr(tmp_path / "scan.png"), PAGE),
+        "chart": sum(min(error_rate(line, name) for line in read) for name in chart) / len(chart),
+    }
+    told = ", ".join(f"{rate:.1%} on a {name}" for name, rate in rates.items())
+    tell(f"ocr: character error rate {told}")
+    assert rates["scan"] <= 0.05 and rates["chart"] <= 0.05

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import json
 import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -108,14 +109,21 @@ def _builtin(
         options = settings.options if settings is not None else {}
         taken = _options(name, options, builtin[name], root)
         try:
-            return builtin[name](**taken)
+            made = builtin[name](**taken)
         except Exception as error:
             raise ToolNotFound(f"tools: {name!r} is not ready: {_told(error)}") from error
+        return made.declared(version=_version(options)) if options else made
     near = get_close_matches(name, builtin, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(builtin))}"
     raise ToolNotFound(
         f"tools: unknown tool {name!r}; {hint} (own tools: 'module:function', MCP: 'mcp:NAME')"
     )
+
+
+def _version(options: Mapping[str, Any]) -> str:
+    """A version that changes with the options, such as the folder of a model."""
+    text = json.dumps(options, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _told(error: Exception) -> str:

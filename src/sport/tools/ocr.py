@@ -40,17 +40,22 @@ _SETTINGS = {
 }
 
 
-def ocr(image_path: Path) -> str:
+def ocr(image_path: Path, boxes: bool = False) -> str | list[dict[str, Any]]:
     """Reads the text in a picture.
 
     Args:
         image_path: The picture.
+        boxes: Whether to tell where each line stands.
 
     Returns:
         The text line by line, from top to bottom; parts of a line are joined by a space. Empty
-        where nothing can be read.
+        where nothing can be read. With boxes a list of {"text": ..., "box": [x1, y1, x2, y2]},
+        one for each line, in pixels.
     """
-    return "\n".join(join_lines(_without_symbols(_read(load_rgb(image_path)))))
+    lines = in_lines(_without_symbols(_read(load_rgb(image_path))))
+    if boxes:
+        return [{"text": _joined(line), "box": _around(line)} for line in lines]
+    return "\n".join(map(_joined, lines))
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,8 @@ Slope = Callable[[float], float]
 """The slope of lines at a height y, as a tangent."""
 
 
-def join_lines(pieces: list[Piece]) -> list[str]:
-    """Joins pieces into lines: a detector splits a row of a receipt into item and price.
+def in_lines(pieces: list[Piece]) -> list[list[Piece]]:
+    """Pieces by line, from top to bottom, since a detector splits a row into item and price.
 
     Where a line leads follows from its slope, which may differ from top to bottom in a picture
     that was not taken from straight above. The edges of short words tell it badly, so of the
@@ -128,7 +133,17 @@ def join_lines(pieces: list[Piece]) -> list[str]:
     starts = [line[0].centre for line in lines]
     heights = [y - slope(y) * x for x, y in starts]
     order = sorted(range(len(lines)), key=heights.__getitem__)
-    return [" ".join(piece.text for piece in lines[i]) for i in order]
+    return [lines[i] for i in order]
+
+
+def _joined(line: list[Piece]) -> str:
+    return " ".join(piece.text for piece in line)
+
+
+def _around(line: list[Piece]) -> list[int]:
+    corners = np.concatenate([piece.corners for piece in line])
+    (x1, y1), (x2, y2) = corners.min(axis=0), corners.max(axis=0)
+    return [round(float(v)) for v in (x1, y1, x2, y2)]
 
 
 def _slopes(pieces: list[Piece]) -> list[Slope]:

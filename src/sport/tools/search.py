@@ -24,7 +24,7 @@ def search_tool(documents: Iterable[tuple[str, str]]) -> Callable[[str], str]:
         documents: Pairs of title and text. The title is searched too, and shown where there is
             one; long texts should come in passages, since a hit shows its first 500 characters.
     """
-    index = _Index(documents)
+    index = Index(documents)
 
     def ask_search_agent(query: str) -> str:
         """Searches documents and returns the passages that fit a query best.
@@ -35,7 +35,8 @@ def search_tool(documents: Iterable[tuple[str, str]]) -> Callable[[str], str]:
         Returns:
             Up to two passages, one a line, the best first; "No results found." if none fits.
         """
-        return "\n".join(index.search(query)) or NO_RESULTS
+        found = index.find(query, _HITS)
+        return "\n".join(_line(title, text) for _, title, text in found) or NO_RESULTS
 
     return ask_search_agent
 
@@ -49,10 +50,11 @@ def pocket_search() -> Callable[[str], str]:
     return search_tool(("", text) for _, text in documents())
 
 
-class _Index:
+class Index:
     """An index in memory; calls may come from any thread."""
 
     def __init__(self, documents: Iterable[tuple[str, str]]) -> None:
+        """Takes pairs of title and text."""
         self._lock = threading.Lock()
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
         self._database.execute(
@@ -61,7 +63,8 @@ class _Index:
         self._database.executemany("INSERT INTO pages VALUES (?, ?)", documents)
         self._database.commit()
 
-    def search(self, query: str) -> list[str]:
+    def find(self, query: str, most: int) -> list[tuple[int, str, str]]:
+        """The documents that fit a query best, best first: number from 0, title and text."""
         words = [w for w in re.findall(r"\w+", query.lower()) if w not in _STOP_WORDS]
         if not words:
             return []
@@ -69,11 +72,11 @@ class _Index:
         match = " OR ".join(f'"{word}"' for word in words)
         with self._lock:
             rows = self._database.execute(
-                "SELECT title, text FROM pages WHERE pages MATCH ? ORDER BY bm25(pages), rowid "
-                "LIMIT ?",
-                (match, _HITS),
+                "SELECT rowid - 1, title, text FROM pages WHERE pages MATCH ? "
+                "ORDER BY bm25(pages), rowid LIMIT ?",
+                (match, most),
             ).fetchall()
-        return [_line(title, text) for title, text in rows]
+        return [(int(number), str(title), str(text)) for number, title, text in rows]
 
 
 def _line(title: str, text: str) -> str:
