@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sample_pictures import PICTURES, sample
 
+from library.sample_pictures import PICTURES, sample
 from sport.library import Library
 
 

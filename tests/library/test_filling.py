@@ -12,9 +12,9 @@ from pathlib import Path
 
 import lancedb
 import pytest
-from conftest import PICTURES, sample
 from PIL import Image
 
+from library.sample_pictures import PICTURES, sample
 from sport.library import Library, LibraryError
 from sport.types import File
 

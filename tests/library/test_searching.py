@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_pictures import PICTURES
 
+from library.sample_pictures import PICTURES
 from sport.library import Library, LibraryError
 from sport.library.embed import SentenceFolder
 from sport.library.fuse import fuse
