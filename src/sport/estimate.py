@@ -8,7 +8,7 @@ neither is a measurement.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -87,29 +87,45 @@ def at_most(recipe: Recipe) -> Habits:
     )
 
 
-def loads(recipe: Recipe, habits: Habits) -> list[Load]:
-    """What every stage of a run asks, in order. Nothing is asked, and nothing is kept.
+def loads(recipe: Recipe, *habits: Habits) -> list[list[Load]]:
+    """What every stage of a run asks, in order, a list for each of some habits.
+
+    Nothing is asked, and nothing is kept; tasks are drawn once for all.
 
     Raises:
         TasksError: The tasks cannot be read.
     """
     with TemporaryDirectory(prefix="sport-estimate-") as folder:
         source = open_source(recipe, BlobStore(Path(folder)))
+        evaluated = {split: source.evaluation(split) for split in source.splits}
+        explored = [source.train(k) for k in range(1, recipe.rounds + 1)]
         bench = Workbench(recipe)
-        counted = _Counted(recipe, habits, bench)
-        evaluated = {split: len(source.evaluation(split)) for split in source.splits}
-        evaluations = {split: counted.sizes(source.evaluation(split)) for split in source.splits}
-        found: list[Load] = []
-        for k in range(recipe.rounds + 1):
-            if k:
-                tasks = source.train(k)
-                found += counted.exploring(f"round {k}: exploring", len(tasks), tasks)
-            for split, size in evaluations.items():
-                found.append(counted.solving(f"round {k}: {split}", evaluated[split], size))
-        last = source.splits[-1]
-        for control in recipe.evaluation.controls if recipe.rounds else ():
-            found.append(counted.solving(f"control {control}", evaluated[last], evaluations[last]))
-    return [load for load in found if load.requests]
+        return [
+            list(_stages(_Counted(recipe, h, bench), recipe, evaluated, explored)) for h in habits
+        ]
+
+
+def _stages(
+    counted: _Counted,
+    recipe: Recipe,
+    evaluated: Mapping[str, Sequence[Task]],
+    explored: Sequence[Sequence[Task]],
+) -> Iterator[Load]:
+    """The stages that ask anything; of the last split, the controls' too."""
+
+    def solving(stage: str, split: str) -> Load:
+        return counted.solving(stage, len(evaluated[split]), sizes[split])
+
+    sizes = {split: counted.sizes(tasks) for split, tasks in evaluated.items()}
+    asked: list[Load] = []
+    for k in range(recipe.rounds + 1):
+        if k:
+            asked += counted.exploring(f"round {k}: exploring", explored[k - 1])
+        asked += [solving(f"round {k}: {split}", split) for split in evaluated]
+    last = list(evaluated)[-1]
+    for control in recipe.evaluation.controls if recipe.rounds else ():
+        asked.append(solving(f"control {control}", last))
+    yield from (load for load in asked if load.requests)
 
 
 class _Counted:
@@ -123,8 +139,9 @@ class _Counted:
         some = tasks[:50]
         return sum(self._size(self._bench.opening(t)) for t in some) / max(1, len(some))
 
-    def exploring(self, stage: str, count: int, tasks: Sequence[Task]) -> Iterator[Load]:
+    def exploring(self, stage: str, tasks: Sequence[Task]) -> Iterator[Load]:
         """Sampling n candidates a step, and judging them."""
+        count = len(tasks)
         opening, n = self.sizes(tasks), self._recipe.sampling.n
         together = len(set(self._recipe.sampling.temperatures))
         yield self._policy(stage, count, opening, n, together)

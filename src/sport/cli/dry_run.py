@@ -19,7 +19,7 @@ def dry_run(recipe: Recipe, tokens_per_second: float) -> None:
     from sport.estimate import CHARS_A_TOKEN, at_most, likely, loads
 
     habits, bounds = likely(recipe), at_most(recipe)
-    usual, most = loads(recipe, habits), loads(recipe, bounds)
+    usual, most = loads(recipe, habits, bounds)
     if not usual:
         stdout.print("No server is asked: everything is computed on this machine.")
         return
