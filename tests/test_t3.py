@@ -98,6 +98,8 @@ def test_a_teacher_then_imitation_then_preferences(tmp_path: Path) -> None:
     assert len(rows) == 8 and 0 < len(kept)
     assert f"{len(kept)} of 8 trajectories" in told
     assert all(row["opinion"]["reason"] for row in rows)
+    sport("report", run)
+    assert f"<b>{len(kept)}</b> kept" in (run / "report.html").read_text()
     adapter = run / "adapters" / "r1-sft"
     assert (adapter / "adapter_config.json").is_file()
     assert Run.open(run).recipe.policy.model == "pocket", "the student is the recipe's own model"

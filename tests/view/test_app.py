@@ -37,6 +37,19 @@ def test_a_trajectory_shows_its_candidates_verdict_and_what_became_pairs(demo):
     assert "differences from the chosen" in page
 
 
+def test_a_runs_page_counts_what_was_kept_and_dropped_as_a_whole(tmp_path, serving):
+    run = make_run(tmp_path / "run")
+    rows = [
+        {"task": "a", "opinion": {"keep": True, "reason": "kept"}},
+        {"task": "b", "opinion": {"keep": False, "reason": "no answer", "detail": "failed"}},
+        {"task": "c", "opinion": {"keep": False, "reason": "no answer"}},
+    ]
+    torn = '{"task": "d", "opi'
+    run.kept_file(1).write_text("".join(json.dumps(row) + "\n" for row in rows) + torn)
+    _, page = serving(tmp_path / "run").ask("/r/run")
+    assert "<b>2</b> dropped: no answer" in page and "<b>1</b> kept" in page
+
+
 @pytest.mark.parametrize(
     ("query", "count"),
     [

@@ -28,6 +28,7 @@ class Round:
     digest: Digest
     pairs: dict[str, Any] | None = None
     examples: list[Contrast] = field(default_factory=list)
+    kept: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -141,6 +142,20 @@ def _round(run: Run, index: Index, number: int, digest: Digest) -> Round:
         digest=digest,
         pairs=run.pair_report(number),
         examples=contrasts(explored, run.recipe.pairs),
+        kept=_kept(run, number),
+    )
+
+
+def _kept(run: Run, round: int) -> Counter[str]:
+    """Trajectories that were kept or dropped as a whole, by reason; none where all are kept."""
+    file = run.kept_file(round)
+    if not file.exists():
+        return Counter()
+    from sport.keeping import opinions
+
+    return Counter(
+        opinion.reason if opinion.keep else f"dropped: {opinion.reason}"
+        for opinion in opinions(file).values()
     )
 
 
