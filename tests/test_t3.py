@@ -104,6 +104,16 @@ def test_a_teacher_then_imitation_then_preferences(tmp_path: Path) -> None:
     assert (adapter / "adapter_config.json").is_file()
     assert Run.open(run).recipe.policy.model == "pocket", "the student is the recipe's own model"
 
+    sport("sft", t3, "--out", run, "--model", teacher)
+    other = json.loads((run / "adapters" / "r1-sft-teacher" / "adapter_config.json").read_text())
+    assert other["base_model_name_or_path"] == str(teacher), "another student beside the first"
+
+    asked = tmp_path / "teacher.toml"
+    asked.write_text(f'[synthesis]\ntasks_per_round = 9\n[policy]\nmodel = "{teacher}"\n')
+    small = ("-o", "synthesis.tasks_per_round=2")
+    sport("explore", t3, "--policy", asked, "--out", tmp_path / "t3-by-recipe", *small)
+    assert {t.policy for t in Run.open(tmp_path / "t3-by-recipe").trajectories(1)} == {"teacher"}
+
     file = tmp_path / "sport.toml"
     file.write_text(SPORT.format(adapter=adapter))
     sport("run", file, "--out", tmp_path / "sport")
