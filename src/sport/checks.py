@@ -148,6 +148,13 @@ def _family(recipe: Recipe, config: Any) -> Iterator[Finding]:
             f"{kind}: torchvision is not installed, so pictures are read by the slower image "
             "processor of PIL; pip install torchvision on a machine with a GPU",
         )
+    layers = set(getattr(config.get_text_config(), "layer_types", None) or ())
+    if recipe.policy.kind == "local" and (other := layers - {"full_attention"}):
+        yield Finding(
+            False,
+            f"{kind}: LocalPolicy cannot sample from layers with {', '.join(sorted(other))}: serve "
+            'the model, and set policy.kind = "chat" with a section [policy.server]',
+        )
     if recipe.policy.quantize == "4bit" and find_spec("bitsandbytes") is None:
         yield Finding(False, 'quantize = "4bit" needs bitsandbytes: pip install bitsandbytes')
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
 from typer.testing import CliRunner
 
 import by_heart
 from sport.blobs import BlobStore
+from sport.checks import check_machine
 from sport.cli import app
 from sport.images import ingest
 from sport.policy.base import Request, SamplingPlan
@@ -21,12 +23,13 @@ from sport.policy.forward import collate
 from sport.policy.local import LocalPolicy, load_model
 from sport.policy.messages import opening
 from sport.policy.scripted import action
+from sport.policy.text import TextProcessor
 from sport.recipes import load_recipe
 from sport.store import Run
 from sport.tasks import load_tasks
 from sport.types import Message, Task
 from sport.workbench import Workbench
-from tune.families import TEXT, VISION, family, plain
+from tune.families import TEMPLATE, TEXT, VISION, family, plain, tokenizer
 
 LOOKS = action('print(look("a"))', "I look.")
 ANSWERS = action("final_answer(3)", "I say.")
@@ -174,3 +177,27 @@ def _model(name: str, recipe: Path, folder: Path) -> None:
         by_heart.learn(model, processor, lessons, 250, 5e-3)
     model.save_pretrained(folder / "model")
     processor.save_pretrained(folder / "model")
+
+
+def test_linear_attention_is_refused_with_the_mend(tmp_path: Path) -> None:
+    """The text model of MiniCPM-V 4.6 is of this kind."""
+    words = tokenizer()
+    words.chat_template = TEMPLATE
+    config = Qwen3_5TextConfig(
+        vocab_size=len(words), hidden_size=32, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=16, linear_key_head_dim=16,
+        linear_value_head_dim=16, linear_num_key_heads=2, linear_num_value_heads=2,
+        layer_types=["linear_attention", "full_attention"],
+    )  # fmt: skip
+    model = Qwen3_5ForCausalLM(config)
+    chat = (Message(role="user", text="What?"),)
+    plan = SamplingPlan(temperatures=(0.7,), max_new_tokens=4)
+    policy = LocalPolicy(model, TextProcessor(words), "tiny", context=400)
+    with pytest.raises(TypeError, match=r"serve the model and use ChatPolicy"):
+        asyncio.run(policy.sample([Request(messages=chat, seeds=(1,), plan=plan)]))
+
+    model.save_pretrained(tmp_path / "model")
+    words.save_pretrained(tmp_path / "model")
+    recipe = load_recipe("pocket", [f"policy.model={tmp_path / 'model'}"])
+    told = [f.text for f in check_machine(recipe, tmp_path) if not f.good]
+    assert any("linear_attention" in text and "[policy.server]" in text for text in told)
