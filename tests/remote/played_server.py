@@ -20,11 +20,11 @@ def say(*words: object) -> None:
     sys.stdout.flush()
 
 
-def answer(body: dict[str, Any]) -> str:
+def answer(body: dict[str, Any], choice: int) -> str:
     if options.role == "verifier":
         return json.dumps({"reason": "it is the first", "best": 1})
     first = not any(m["role"] == "assistant" for m in body["messages"])
-    code = "print(1)" if first else "final_answer(2)"
+    code = f"print({choice})" if first else "final_answer(2)"
     return f"Thought: So.\nCode:\n```py\n{code}\n```"
 
 
@@ -34,12 +34,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path.endswith("lora_adapter"):
+            say("loaded" if "/load" in self.path else "unloaded", body["lora_name"])
+            self._send({})
+            return
         say("asked")
         time.sleep(options.latency)
-        message = {"role": "assistant", "content": answer(body)}
+        texts = [answer(body, i) for i in range(body.get("n", 1))]
         choices = [
-            {"index": i, "finish_reason": "stop", "message": message}
-            for i in range(body.get("n", 1))
+            {"index": i, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+            for i, text in enumerate(texts)
         ]
         usage = {"prompt_tokens": 10, "completion_tokens": 5}
         self._send({"object": "chat.completion", "choices": choices, "usage": usage})
