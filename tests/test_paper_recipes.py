@@ -62,6 +62,7 @@ def test_t3_and_then_sport(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         sport("explore", "t3.toml", tmp_path / "t3", **here, **servers)
         told = sport("sft", "t3.toml", tmp_path / "t3", **here, **servers)
     assert {request["model"] for request in teacher.requests} == {"gpt-4o-mini"}
+    assert {t.policy for t in Run.open(tmp_path / "t3").trajectories(1)} == {"gpt-4o-mini"}
     assert "2 of 4 trajectories" in " ".join(told.split())
     adapter = tmp_path / "t3" / "adapters" / "r1-sft"
     assert json.loads((adapter / "adapter_config.json").read_text())["r"] == 64

@@ -107,6 +107,9 @@ def chat_policy(
     server = recipe.policy.server
     assert server is not None, "the recipe was validated"
     name = policy_name(recipe, adapter)
+    if server.model is not None and served is None and not server.load_adapters:
+        # A server that is only asked, such as a teacher's: what it writes is its own model's.
+        name = Path(server.model).name
     if served is not None and not server.load_adapters:
         adapter = None
     if adapter is not None and not server.load_adapters:
