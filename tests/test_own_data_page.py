@@ -5,34 +5,17 @@ A comment before a block says what it is: `<!-- file: NAME -->`, `<!-- run: prin
 without a name is a part of a recipe.
 """
 
-import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from pages import blocks_of
 from sport.recipes import load_recipe
 
-PAGE = Path(__file__).parents[1] / "docs" / "own-data.md"
-BLOCK = re.compile(
-    r"(?:^<!-- (?P<mark>[^\n]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S
-)
-
-
-@dataclass
-class Block:
-    mark: str
-    language: str
-    text: str
-
-
-def blocks() -> list[Block]:
-    return [
-        Block(m["mark"] or "", m["language"], m["text"]) for m in BLOCK.finditer(PAGE.read_text())
-    ]
+BLOCKS = blocks_of("own-data.md")
 
 
 def python(*arguments: str, folder: Path) -> str:
@@ -44,21 +27,21 @@ def python(*arguments: str, folder: Path) -> str:
 
 
 def write_files(folder: Path) -> None:
-    for block in blocks():
+    for block in BLOCKS:
         if block.mark.startswith("file: "):
             (folder / block.mark.removeprefix("file: ")).write_text(block.text)
     python("draw.py", folder=folder)
 
 
 def test_every_block_is_understood() -> None:
-    known = [b for b in blocks() if b.mark or b.language in ("toml", "text")]
-    assert len(known) == len(blocks()) >= 11
+    known = [b for b in BLOCKS if b.mark or b.language in ("toml", "text")]
+    assert len(known) == len(BLOCKS) >= 11
 
 
 def test_the_snippets_run_and_print_what_the_page_says(tmp_path: Path) -> None:
     write_files(tmp_path)
     printed = ""
-    for block in blocks():
+    for block in BLOCKS:
         if block.mark.startswith("run: prints "):
             printed = python("-c", block.text, folder=tmp_path)
             assert block.mark.split("'")[1] in printed
@@ -69,7 +52,7 @@ def test_the_snippets_run_and_print_what_the_page_says(tmp_path: Path) -> None:
 def test_the_recipes_hold(tmp_path: Path) -> None:
     write_files(tmp_path)
     whole = (tmp_path / "recipe.toml").read_text()
-    parts = [b.text for b in blocks() if b.language == "toml" and not b.mark]
+    parts = [b.text for b in BLOCKS if b.language == "toml" and not b.mark]
     assert parts
     for part in parts:
         lines = [whole, part] if part.startswith("[") else [part, whole]
@@ -83,7 +66,7 @@ def test_the_command_runs_to_a_report(tmp_path: Path) -> None:
     write_files(tmp_path)
     sport = shutil.which("sport", path=str(Path(sys.executable).parent))
     assert sport is not None
-    [command] = [b.text for b in blocks() if b.mark == "slow"]
+    [command] = [b.text for b in BLOCKS if b.mark == "slow"]
     arguments = command.split()[1:]
     done = subprocess.run(
         [sport, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=500

@@ -6,36 +6,20 @@ A `text` block is what the snippet before it prints; other Python blocks only ha
 commands to be ones that there are.
 """
 
-import re
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from pages import Block, blocks_of
 from sport.assemble import load_recipe_tools
 from sport.cli import app
 from sport.recipes import load_recipe
 
-PAGE = Path(__file__).parents[1] / "docs" / "tools.md"
-BLOCK = re.compile(
-    r"(?:^<!-- (?P<mark>[^\n]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S
-)
-
-
-@dataclass
-class Block:
-    mark: str
-    language: str
-    text: str
-
-
-BLOCKS = [
-    Block(m["mark"] or "", m["language"], m["text"]) for m in BLOCK.finditer(PAGE.read_text())
-]
+BLOCKS = blocks_of("tools.md")
 
 
 @pytest.fixture

@@ -100,9 +100,7 @@ def loads(recipe: Recipe, *habits: Habits) -> list[list[Load]]:
         evaluated = {split: source.evaluation(split) for split in source.splits}
         explored = [source.train(k) for k in range(1, recipe.rounds + 1)]
         bench = Workbench(recipe)
-        return [
-            list(_stages(_Counted(recipe, h, bench), recipe, evaluated, explored)) for h in habits
-        ]
+        return [_stages(_Counted(recipe, h, bench), recipe, evaluated, explored) for h in habits]
 
 
 def _stages(
@@ -110,7 +108,7 @@ def _stages(
     recipe: Recipe,
     evaluated: Mapping[str, Sequence[Task]],
     explored: Sequence[Sequence[Task]],
-) -> Iterator[Load]:
+) -> list[Load]:
     """The stages that ask anything; of the last split, the controls' too."""
 
     def solving(stage: str, split: str) -> Load:
@@ -125,7 +123,7 @@ def _stages(
     last = list(evaluated)[-1]
     for control in recipe.evaluation.controls if recipe.rounds else ():
         asked.append(solving(f"control {control}", last))
-    yield from (load for load in asked if load.requests)
+    return [load for load in asked if load.requests]
 
 
 class _Counted:

@@ -12,10 +12,8 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
+from pages import blocks_of
 from sport.cli import app
-
-PAGE = Path(__file__).parents[2] / "docs" / "library.md"
-BLOCK = re.compile(r"(?:^<!-- ([^\n]+) -->\n)?^```(\w+)\n(.*?)^```$", re.M | re.S)
 
 
 def run(language: str, text: str, model: Path) -> str:
@@ -35,15 +33,15 @@ def run(language: str, text: str, model: Path) -> str:
 
 def test_the_snippets_run_and_print_what_the_page_says(tmp_path, monkeypatch, model) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = BLOCK.findall(PAGE.read_text())
+    blocks = blocks_of("library.md")
     assert len(blocks) == 7
     printed, everything = "", ""
-    for mark, language, text in blocks:
-        if language == "text":
-            assert text == printed
+    for block in blocks:
+        if block.language == "text":
+            assert block.text == printed
         else:
-            assert mark
-            printed = run(language, text, model)
+            assert block.mark
+            printed = run(block.language, block.text, model)
             everything += printed
     assert "photos/lawn.png  A freshly cut lawn in a park" in everything
     assert "3, 0 of them near-duplicates" in everything

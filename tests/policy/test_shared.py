@@ -17,7 +17,7 @@ from sport.policy.decode import Row, Stops, decode
 from sport.policy.encode import Encoded, encode
 from sport.policy.history import Histories
 from sport.policy.local import LocalPolicy
-from sport.policy.shared import SHARE_FROM, can_share
+from sport.policy.shared import SHARE_FROM, why_copies
 from sport.policy.text import TextProcessor
 from sport.types import File, Message
 from tune.families import TEMPLATE, TEXT, VISION, family, tokenizer
@@ -63,7 +63,7 @@ def test_shared_prompts_change_nothing(name: str, picture: File) -> None:
         encode(processor, (Message(role="user", text=text, images=pictures),))
         for text in ("How many? " * 30, "What?", "And how much do 3 rice cost? " * 20)
     ]
-    assert can_share(model, encode(processor, (Message(role="user", text="What is it?"),)))
+    assert why_copies(model, encode(processor, (Message(role="user", text="What is it?"),))) is None
     copied, shared = (decoded(model, processor, chats, share) for share in (False, True))
     assert [r.tokens for r in shared] == [r.tokens for r in copied]
     assert [len(r.tokens) for r in shared] == [r.limit for r in shared], (
@@ -102,4 +102,5 @@ def test_a_model_whose_attention_is_another_copies() -> None:
     torch.manual_seed(0)
     model = Gemma2ForCausalLM(config).eval()
     chat = encode(TextProcessor(words), (Message(role="user", text="What is it?"),))
-    assert not can_share(model, chat), "it caps its scores"
+    reason = why_copies(model, chat)
+    assert reason is not None and "takes no other in its place" in reason

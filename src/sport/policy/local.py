@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +19,12 @@ from sport.policy.encode import Encoded, encode
 from sport.policy.forward import base_model, quiet_peft
 from sport.policy.history import Histories
 from sport.policy.parse import parse_action
-from sport.policy.shared import SHARE_FROM, can_share
+from sport.policy.shared import SHARE_FROM, why_copies
 from sport.policy.template import check_prefix
 from sport.policy.text import TextProcessor
 from sport.types import Action, Message
+
+log = logging.getLogger("sport")
 
 _MERGE_BELOW = 200_000_000
 """Below this number of weights an adapter is merged into a copy for sampling, which is faster."""
@@ -162,7 +165,10 @@ class LocalPolicy:
             return False
         if self._sharing is None:
             text = encode(self.processor, (Message(role="user", text="One, two"),))
-            self._sharing = can_share(model, text)
+            reason = why_copies(model, text)
+            self._sharing = reason is None
+            if reason is not None:
+                log.warning("long prompts are copied for each candidate: %s", reason)
         return self._sharing
 
     def _sampler(self) -> nn.Module:

@@ -23,7 +23,7 @@ from sport.policy.layouts import allow_layouts
 from sport.policy.read import go_on, mask_of, read_chats
 
 SHARE_FROM = 768
-"""Prompts from this length on, in tokens, are shared. Shorter ones are read faster as copies."""
+"""Prompts from this length on, in tokens, are shared. Copies of a few hundred cost no more."""
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
@@ -118,8 +118,10 @@ def _part(query: Tensor, key: Tensor, value: Tensor, hidden: Tensor | None = Non
 
 
 @torch.inference_mode()
-def can_share(model: nn.Module, text: Encoded) -> bool:
-    """Whether a model goes on from a shared prompt as from copies: a short one is tried both ways.
+def why_copies(model: nn.Module, text: Encoded) -> str | None:
+    """Why candidates need copies of their prompt; ``None`` if the model can share one.
+
+    A short prompt is gone on with both ways.
 
     Args:
         model: The model.
@@ -129,11 +131,13 @@ def can_share(model: nn.Module, text: Encoded) -> bool:
         allow_layouts(model)
         _, [read] = read_chats(model, [text], 0, Histories(0))
         [shared, forked] = (_two_steps(model, read.layers, text.ids, how) for how in (True, False))
-    # Whatever an architecture does not take is a reason to copy, which serves every one.
-    except Exception:
-        return False
+    # Whatever an architecture does not take is a reason, and is told; copies serve every one.
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
     worst = float((shared - forked).abs().max() / forked.abs().max())
-    return worst <= _TOLERANCE.get(base_model(model).dtype, 3e-2)
+    if worst <= _TOLERANCE.get(base_model(model).dtype, 3e-2):
+        return None
+    return f"hidden states differ by {worst:.1e} of the largest"
 
 
 def _two_steps(model: nn.Module, prompt: Layers, ids: Sequence[int], share: bool) -> Tensor:
