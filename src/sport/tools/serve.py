@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import json
 import mimetypes
-import socket
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+from sport.loopback import LOOPBACK, bound
 from sport.secrets import Secrets
 from sport.tools.cards import PROPERTIES, input_schema
 from sport.tools.function import Tool
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
     from mcp_types import CallToolResult, ContentBlock
 
-LOOPBACK = "127.0.0.1"
 FILE_SCHEMA: Mapping[str, Any] = {
     "type": "string",
     "format": "data-uri",
@@ -58,12 +57,9 @@ def serve(
         raise ToolNotFound("serving tools needs mcp: pip install 'sport-agents[mcp]'") from None
     import uvicorn
 
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((LOOPBACK, port))
+        listener = bound(port)
     except OSError as error:
-        listener.close()
         raise ToolNotFound(f"port {port} cannot be used ({error.strerror}): give another") from None
     app = make_server(tools, secrets).streamable_http_app(
         json_response=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import webbrowser
 from collections.abc import Callable
@@ -10,10 +9,9 @@ from collections.abc import Callable
 import uvicorn
 
 from sport.jsonl import StoreError
+from sport.loopback import LOOPBACK, bound
 from sport.view.app import make_app
 from sport.view.book import Book
-
-LOOPBACK = "127.0.0.1"
 
 
 def serve(book: Book, port: int, browser: bool, said: Callable[[str], None]) -> None:
@@ -28,12 +26,9 @@ def serve(book: Book, port: int, browser: bool, said: Callable[[str], None]) -> 
     Raises:
         StoreError: The port is taken.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((LOOPBACK, port))
+        listener = bound(port)
     except OSError as error:
-        listener.close()
         raise StoreError(
             f"Port {port} cannot be used ({error.strerror}). Leave --port out to take a free one."
         ) from None
