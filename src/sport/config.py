@@ -371,6 +371,8 @@ class Recipe(Section):
         names = {server.key_env for server in self.servers().values()}
         for mcp in self.mcp.values():
             names |= {mcp.key_env, *mcp.env}
+        for tool in self.tool.values():
+            names |= tool.key_names
         return {name for name in names if name is not None}
 
     def path(self, value: str) -> Path:

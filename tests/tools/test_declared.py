@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from sport.cli import app
-from sport.recipes import RecipeError, load_recipe
+from sport.recipes import RecipeError, load_recipe, parse_recipe
 from sport.sandbox import ForkSandbox
 from sport.tools.base import Tool, ToolNotFound, load_tools, tool
 from sport.tools.builtin import BUILTIN
@@ -98,6 +99,20 @@ def test_a_recipe_with_tools_survives_its_run_folder(tmp_path: Path) -> None:
     assert first.secret_names() == {"K"}
     (tmp_path / "config.toml").write_text(first.to_toml())
     assert load_recipe(str(tmp_path)).model_dump() == first.model_dump()
+
+
+def test_the_keys_of_a_tools_own_servers_are_secrets() -> None:
+    file = """
+tasks = "tasks.jsonl"
+[tool.ask_search_agent]
+provider = "serper"
+key_env = "ENGINE"
+[tool.visualizer.server]
+url = "http://127.0.0.1:9/v1"
+model = "eyes"
+key_env = "EYES"
+"""
+    assert parse_recipe(tomllib.loads(file), "r").secret_names() == {"ENGINE", "EYES"}
 
 
 def test_the_list_tells_what_is_ready_and_what_is_lacking(tmp_path: Path) -> None:

@@ -38,6 +38,13 @@ class ToolSettings(BaseModel):
         """The options that only the tool itself knows."""
         return dict(self.model_extra or {})
 
+    @property
+    def key_names(self) -> set[str]:
+        """Names of the variables with the keys of the servers that the tool itself asks."""
+        places = (self.options, self.options.get("server"))
+        named = (place.get("key_env") for place in places if isinstance(place, dict))
+        return {name for name in named if isinstance(name, str)}
+
 
 class McpSettings(BaseModel):
     """An MCP server whose tools are used: one that is started, or one at an address."""
