@@ -85,6 +85,18 @@ def load_prompt(name: str) -> tuple[tuple[Literal["system", "user"], str], ...]:
         raise ValueError(
             f"prompt {name!r} is not there: use one of {known}, or the path of a .md file"
         )
+    parts = read_prompt(path)
+    if "{query}" not in parts[-1][1]:
+        raise ValueError(f"{path}: the user part must contain {{query}}")
+    return parts
+
+
+def read_prompt(path: Path) -> tuple[tuple[Literal["system", "user"], str], ...]:
+    """The parts of a prompt file that is there: (role, template).
+
+    Raises:
+        ValueError: It has other parts than a system part and a user part.
+    """
     pieces = _PART.split(path.read_text(encoding="utf-8"))
     roles, texts = pieces[1::2], pieces[2::2]
     if pieces[0].strip() or roles not in (["user"], ["system", "user"]):
@@ -92,8 +104,6 @@ def load_prompt(name: str) -> tuple[tuple[Literal["system", "user"], str], ...]:
             f"{path}: a prompt has an optional part headed by the line `<!-- system -->`, "
             f"then one headed by `<!-- user -->`; found {roles or 'none'}"
         )
-    if "{query}" not in texts[-1]:
-        raise ValueError(f"{path}: the user part must contain {{query}}")
     return tuple(
         ("system" if r == "system" else "user", t.strip("\n"))
         for r, t in zip(roles, texts, strict=True)
