@@ -42,7 +42,8 @@ class FaultServer:
     """A server to be used as a context.
 
     Attributes:
-        says: The texts of a request's choices, by the request; fewer are dealt out in turn.
+        says: The texts of a request's choices, by the request; fewer are dealt out in turn, and
+            ``None`` is a refusal.
         rate: Share of requests that get a fault.
         faults: Which ones.
         stall_s: How long a stall lasts; clients must give up before.
@@ -57,7 +58,7 @@ class FaultServer:
         injected: How often each fault was injected.
     """
 
-    says: Callable[[dict[str, Any]], Sequence[str]] = lambda body: ["hello"]
+    says: Callable[[dict[str, Any]], Sequence[str | None]] = lambda body: ["hello"]
     rate: float = 0.0
     faults: Sequence[str] = FAULTS
     seed: int = 0
@@ -162,7 +163,7 @@ class FaultServer:
             {
                 "index": i,
                 "finish_reason": "stop",
-                "message": {"role": "assistant", "content": texts[i % len(texts)]},
+                "message": _message(texts[i % len(texts)]),
             }
             for i in range(n)
         ]
@@ -190,3 +191,9 @@ class FaultServer:
         }
         content, media_type = bodies[fault]
         return web.Response(body=content, content_type=media_type)
+
+
+def _message(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {"role": "assistant", "content": None, "refusal": "I would rather not."}
+    return {"role": "assistant", "content": text}

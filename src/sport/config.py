@@ -17,6 +17,7 @@ from sport.evals.config import BenchmarkSettings
 from sport.policy.base import SamplingPlan
 from sport.remote.config import BudgetSettings, ServerSettings, ServeSettings
 from sport.sandbox.base import Limits
+from sport.synthesis.config import LLMSettings, Synthesis
 from sport.tools.config import McpSettings, ToolSettings
 from sport.tune.config import PairConfig, SFTConfig, StepDPOConfig
 
@@ -32,15 +33,6 @@ class Section(BaseModel):
     """Base of a recipe's sections: immutable, and strict about unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Synthesis(Section):
-    """Where tasks come from, if not from a file."""
-
-    kind: Literal["grammar"] = "grammar"
-    """`grammar`: the pocket world's own problems, made offline."""
-    tasks_per_round: int = Field(400, ge=1)
-    """Fresh tasks that every round explores."""
 
 
 def _check_serve(section: str, serve: ServeSettings | None, server: ServerSettings | None) -> None:
@@ -352,6 +344,17 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _writer_is_there_first(self) -> Self:
+        """The policy's own server starts when exploring does."""
+        urls = [server.url for name, server in self.servers().items() if "synthesis" in name]
+        if self.policy.serve is not None and self.servers()["policy"].url in urls:
+            raise ValueError(
+                "synthesis: its server is the policy's, which the run starts only to explore: "
+                "give it one of its own, or the verifier's"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _money_needs_prices(self) -> Self:
         for server in self.servers().values():
             if self.budget.money is not None and server.price is None:
@@ -364,6 +367,11 @@ class Recipe(Section):
     def servers(self) -> dict[str, ServerSettings]:
         """The servers that the recipe names, by section."""
         named = {"policy": self.policy.server, "verifier": self.verifier.server}
+        if isinstance(self.synthesis, LLMSettings):
+            named |= {
+                "synthesis": self.synthesis.server,
+                "synthesis.checker": self.synthesis.checker,
+            }
         return {section: server for section, server in named.items() if server is not None}
 
     def secret_names(self) -> set[str]:

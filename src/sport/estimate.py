@@ -7,14 +7,17 @@ neither is a measurement.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sport.blobs import BlobStore
 from sport.config import Recipe
+from sport.policy.messages import tool_text
 from sport.remote.config import Price
 from sport.sources import open_source
 from sport.types import Message, Task
@@ -35,12 +38,14 @@ class Habits:
         action: Tokens of an action.
         observation: Tokens of an observation.
         verdict: Tokens of a verdict.
+        most: Whether every bound is reached.
     """
 
     steps: float
     action: int
     observation: int
     verdict: int
+    most: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Load:
 
     Attributes:
         stage: Such as ``round 1: exploring``.
-        role: ``policy``, ``verifier`` or ``keep``.
+        role: ``policy``, ``verifier``, ``keep``, ``synthesis`` or ``synthesis.checker``.
         requests: How many, where all succeed and ``n`` is honoured.
         read: Tokens read, a prompt once for the candidates that it is asked for together.
         written: Tokens written.
@@ -84,6 +89,7 @@ def at_most(recipe: Recipe) -> Habits:
         action=recipe.sampling.max_new_tokens,
         observation=_tokens(recipe.sandbox.output_chars),
         verdict=recipe.verifier.max_new_tokens,
+        most=True,
     )
 
 
@@ -96,11 +102,23 @@ def loads(recipe: Recipe, *habits: Habits) -> list[list[Load]]:
         TasksError: The tasks cannot be read.
     """
     with TemporaryDirectory(prefix="sport-estimate-") as folder:
-        source = open_source(recipe, BlobStore(Path(folder)))
+        blobs = BlobStore(Path(folder))
+        source = open_source(recipe, blobs, partial(_unwritten, recipe, blobs))
         evaluated = {split: source.evaluation(split) for split in source.splits}
         explored = [source.train(k) for k in range(1, recipe.rounds + 1)]
         bench = Workbench(recipe)
         return [_stages(_Counted(recipe, h, bench), recipe, evaluated, explored) for h in habits]
+
+
+def _unwritten(recipe: Recipe, blobs: BlobStore, name: str, n: int, round: int) -> list[Task]:
+    """Stand for tasks that a model will write: each with one picture of the largest area."""
+    from PIL import Image
+
+    side = math.isqrt(recipe.images.max_pixels)
+    data = io.BytesIO()
+    Image.new("1", (side, side)).save(data, "PNG")
+    picture = blobs.put(data.getvalue(), "image_0.png", "image/png")
+    return [Task(id=f"{name}-{i}", query="x" * 140, files=(picture,)) for i in range(n)]
 
 
 def _stages(
@@ -116,8 +134,11 @@ def _stages(
 
     sizes = {split: counted.sizes(tasks) for split, tasks in evaluated.items()}
     asked: list[Load] = []
+    for split, tasks in evaluated.items():
+        asked += counted.writing(f"tasks of {split}", tasks)
     for k in range(recipe.rounds + 1):
         if k:
+            asked += counted.writing(f"round {k}: tasks", explored[k - 1])
             asked += counted.exploring(f"round {k}: exploring", explored[k - 1])
         asked += [solving(f"round {k}: {split}", split) for split in evaluated]
     last = list(evaluated)[-1]
@@ -136,6 +157,34 @@ class _Counted:
         """Mean tokens of the opening of some tasks; of the first ones, where there are many."""
         some = tasks[:50]
         return sum(self._size(self._bench.opening(t)) for t in some) / max(1, len(some))
+
+    def writing(self, stage: str, tasks: Sequence[Task]) -> Iterator[Load]:
+        """Having tasks written, over files that are partly made, and checked."""
+        from sport.synthesis.config import LLMSettings
+        from sport.synthesis.plan import plan
+
+        settings, h = self._recipe.synthesis, self._habits
+        if not isinstance(settings, LLMSettings):
+            return
+        asked = plan(settings, len(tasks), h.most)
+        tools = sum(_tokens(len(tool_text(t))) for t in self._bench.tools.values())
+        picture = self._pictures(tasks)
+        short, long = (settings.max_new_tokens,) * 2 if h.most else (120, 700)
+        batch = settings.max_new_tokens if h.most else 60 * settings.batch
+        yield Load(
+            stage,
+            "synthesis",
+            asked.queries + asked.needs + asked.made,
+            asked.queries * (tools + 500) + asked.needs * 400 + asked.made * 600,
+            asked.queries * batch + asked.needs * short + asked.made * long,
+        )
+        yield Load(
+            f"{stage}, checked",
+            "synthesis.checker" if settings.checker else "synthesis",
+            asked.checks,
+            asked.checks * (tools + 400 + picture),
+            asked.checks * short,
+        )
 
     def exploring(self, stage: str, tasks: Sequence[Task]) -> Iterator[Load]:
         """Sampling n candidates a step, and judging them."""

@@ -77,6 +77,13 @@ class Hosts:
         if "verifier" in self._children and server is not None and server.model is not None:
             self._start("verifier", server.model)
 
+    def writers(self) -> None:
+        """Has the verifier's server run where tasks are written or checked by it, too."""
+        servers = self._recipe.servers()
+        urls = {server.url for name, server in servers.items() if name.startswith("synthesis")}
+        if "verifier" in servers and servers["verifier"].url in urls:
+            self.verifier()
+
     def free(self) -> None:
         """Makes room on the GPU."""
         for child in self._children.values():

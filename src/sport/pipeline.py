@@ -65,7 +65,16 @@ class Pipeline:
     def source(self) -> Source:
         """Where the tasks come from."""
         with self.progress.activity("reading tasks"):
-            return open_source(self.run.recipe, self.run.blobs)
+            return open_source(self.run.recipe, self.run.blobs, self._write)
+
+    def _write(self, name: str, n: int, round: int) -> list[Task]:
+        """Has tasks written by the model of ``[synthesis]``."""
+        from sport.synthesis.atelier import Atelier
+
+        self._hosts.writers()
+        with self._ledger.at("synth", round):
+            atelier = Atelier(self.run, self._bench, self._ledger, self.progress)
+            return atelier.write(name, n, round)
 
     @property
     def _equipment(self) -> Equipment | None:
@@ -85,7 +94,9 @@ class Pipeline:
         if not self.run.has_tasks(round=round):
             source = self.source
             with self.progress.activity(f"round {round}: making tasks"):
-                self.run.add_tasks(source.train(round), round=round)
+                tasks = source.train(round)
+                check_tasks(tasks, self.run.recipe)  # before exploring costs anything
+                self.run.add_tasks(tasks, round=round)
         return self.run.tasks(round=round)
 
     def explore(self, tasks: Sequence[Task], adapter: Path | None, round: int) -> list[Trajectory]:

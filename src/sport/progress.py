@@ -93,11 +93,13 @@ class Progress:
 
     Attributes:
         console: Where it is said; a quiet one says nothing.
+        current: The stage under way, if there is one.
     """
 
     def __init__(self, console: Console, heartbeat: float = HEARTBEAT_S) -> None:
         """Says on ``console``, at least every ``heartbeat`` seconds while something goes on."""
         self.console = console
+        self.current: Activity | None = None
         self._heartbeat = heartbeat
         self._spoke = time.monotonic()
         self._state: _State | None = None
@@ -148,8 +150,12 @@ class Progress:
         """
         log.info("%s: started", name)
         activity = Activity(name, total, done)
-        with self._shown(activity), self._beating(activity):
-            yield activity
+        before, self.current = self.current, activity
+        try:
+            with self._shown(activity), self._beating(activity):
+                yield activity
+        finally:
+            self.current = before
         self.say(activity.line())
 
     def _shown(self, activity: Activity) -> AbstractContextManager[object]:

@@ -11,11 +11,12 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from sport.config import DPOStage, PolicySettings, Recipe, RecipeError, SFTStage
+from sport.synthesis.config import CaptionSettings, GrammarSettings, LLMSettings
 
 BUILT_IN = Path(__file__).parent / "pocket"
 """Folder of the recipes that are shipped: ``pocket`` and ``pocket-quick``."""
@@ -32,8 +33,26 @@ _PATHS = frozenset(
         "policy.adapter",
         "verifier.prompt",
         "keep.prompt",
+        "synthesis.seeds",
+        "synthesis.library",
+        "synthesis.embedder",
     }
 )
+
+
+class _Tag(NamedTuple):
+    """Where pydantic puts the kind of a section into a location, and what each kind is."""
+
+    place: int
+    models: Mapping[str, type[BaseModel]]
+
+
+_TAGS = {
+    "tune": _Tag(2, {"dpo": DPOStage, "sft": SFTStage}),
+    "synthesis": _Tag(
+        1, {"grammar": GrammarSettings, "captions": CaptionSettings, "llm": LLMSettings}
+    ),
+}
 
 
 def find_recipe(recipe: str) -> Path:
@@ -167,8 +186,8 @@ def _override(data: dict[str, Any], override: str) -> None:
 def _problem(loc: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
     """One line on one thing that is wrong."""
     # A tagged union puts its tag into the location; the recipe has no such key.
-    tags = {"dpo", "sft"} if loc and loc[0] == "tune" else set()
-    keys = [k for k in loc if k not in tags]
+    tag = _TAGS.get(str(loc[0])) if loc else None
+    keys = [k for i, k in enumerate(loc) if not (tag and i == tag.place and k in tag.models)]
     where = ".".join(str(k + 1) if isinstance(k, int) else k for k in keys)
     if kind == "extra_forbidden":
         known = _known_keys(loc[:-1])
@@ -176,8 +195,8 @@ def _problem(loc: tuple[int | str, ...], kind: str, message: str, value: object)
     if kind == "value_error":
         where = f"{where}: " if len(keys) > 1 else ""
         return where + message.removeprefix("Value error, ")
-    if kind.startswith("union_tag"):
-        return f'{where}: a stage has kind = "dpo" or kind = "sft"'
+    if kind.startswith("union_tag") and tag is not None:
+        return f"{where}: it has kind = {' or kind = '.join(repr(name) for name in tag.models)}"
     shown = f" (it is {value!r})" if isinstance(value, str | int | float | bool) else ""
     return f"{where}: {message[:1].lower()}{message[1:]}{shown}"
 
@@ -185,9 +204,11 @@ def _problem(loc: tuple[int | str, ...], kind: str, message: str, value: object)
 def _known_keys(loc: Iterable[int | str]) -> list[str]:
     """The keys of the section at a location."""
     model: type[BaseModel] = Recipe
-    for key in loc:
-        if key in ("dpo", "sft"):
-            model = DPOStage if key == "dpo" else SFTStage
+    places = tuple(loc)
+    tag = _TAGS.get(str(places[0])) if places else None
+    for place, key in enumerate(places):
+        if tag is not None and place == tag.place and key in tag.models:
+            model = tag.models[str(key)]
         elif isinstance(key, str) and key in model.model_fields:
             annotation = model.model_fields[key].annotation
             for kind in (annotation, *get_args(annotation)):

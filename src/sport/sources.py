@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sport.blobs import BlobStore
 from sport.config import Recipe
 from sport.evals.base import Benchmark, Score
+from sport.synthesis.config import GrammarSettings, LLMSettings
 from sport.tasks import load_tasks, split_by_file
 from sport.types import Task, Trajectory, derive_seed
+
+Write = Callable[[str, int, int], list[Task]]
+"""Has tasks written: their name, how many, and the round that they are for."""
 
 
 class Source(Protocol):
@@ -52,14 +56,23 @@ class Source(Protocol):
         ...
 
 
-def open_source(recipe: Recipe, blobs: BlobStore) -> Source:
-    """The source that a recipe names."""
+def open_source(recipe: Recipe, blobs: BlobStore, write: Write | None = None) -> Source:
+    """The source that a recipe names.
+
+    Args:
+        recipe: The recipe.
+        blobs: Where the bytes of files go.
+        write: Has tasks written, for a recipe whose tasks a language model writes.
+    """
     if recipe.benchmark is not None:
         from sport.evals.bench import BenchmarkSource
 
         return BenchmarkSource(recipe, blobs)
     if recipe.tasks is not None:
         return OwnTasks(recipe, blobs)
+    if isinstance(recipe.synthesis, LLMSettings):
+        assert write is not None, "whoever opens such a source can write, or plans without one"
+        return WrittenTasks(recipe, write)
     return PocketWorld(recipe, blobs)
 
 
@@ -74,7 +87,7 @@ class PocketWorld:
         """Pictures go to ``blobs``."""
         from sport.pocket.benchmark import PROBES, PocketBenchmark
 
-        assert recipe.synthesis is not None
+        assert isinstance(recipe.synthesis, GrammarSettings)
         self._per_round = recipe.synthesis.tasks_per_round
         self.probes: Mapping[str, str] = PROBES
         self._seed = recipe.seed
@@ -103,13 +116,27 @@ class PocketWorld:
         return self._benchmark.figures(scores)
 
 
-class OwnTasks:
-    """A user's own tasks: every round explores all but a share that is held out by file."""
+class _Unlabelled:
+    """Tasks of a user's own, some of which are held out; most carry no answer."""
 
     benchmark = "own"
     splits = ("held-out",)
     probes: Mapping[str, str] = {}
     dev = None
+
+    def score(self, task: Task, trajectory: Trajectory) -> Score:
+        """The usual metrics; AnsAcc only where a task carries its answer."""
+        from sport.evals.metrics import score
+
+        return score(task, trajectory)
+
+    def figures(self, scores: Sequence[Score]) -> Mapping[str, Any]:
+        """Nothing beyond the usual metrics."""
+        return {}
+
+
+class OwnTasks(_Unlabelled):
+    """A user's own tasks: every round explores all but a share that is held out by file."""
 
     def __init__(self, recipe: Recipe, blobs: BlobStore) -> None:
         """Reads all tasks and pictures at once, so that what is wrong with them shows at the start.
@@ -129,12 +156,24 @@ class OwnTasks:
         """The tasks that are held out."""
         return self._held_out
 
-    def score(self, task: Task, trajectory: Trajectory) -> Score:
-        """The usual metrics; AnsAcc only where a task carries its answer."""
-        from sport.evals.metrics import score
 
-        return score(task, trajectory)
+class WrittenTasks(_Unlabelled):
+    """Tasks that a language model writes: fresh ones every round, and some that are held out.
 
-    def figures(self, scores: Sequence[Score]) -> Mapping[str, Any]:
-        """Nothing beyond the usual metrics."""
-        return {}
+    No picture of the library is in both.
+    """
+
+    def __init__(self, recipe: Recipe, write: Write) -> None:
+        """Nothing is asked before tasks are."""
+        assert isinstance(recipe.synthesis, LLMSettings)
+        self._write = write
+        self._per_round = recipe.synthesis.tasks_per_round
+        self._share = recipe.evaluation.held_out
+
+    def train(self, round: int) -> list[Task]:
+        """Fresh tasks."""
+        return self._write(f"round-{round}", self._per_round, round)
+
+    def evaluation(self, split: str) -> Sequence[Task]:
+        """As many as the recipe's share of a round's tasks."""
+        return self._write(split, max(1, round(self._share * self._per_round)), 0)

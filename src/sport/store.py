@@ -13,6 +13,7 @@
     rounds/<k>/tuning.jsonl             curves of its tuning
     rounds/<k>/eval-<split>[-<control>].jsonl    its evaluation's trajectories
     rounds/<k>/eval-….scores.jsonl      how each of them was scored, and why wrong ones are wrong
+    synthesis/<name>-….json[l]          what a language model was asked for tasks, and their figures
     adapters/r<k>[-<control>]           what tuning gave
     blobs/  cache/                      files by content; calls of tools, with their answers
     metrics.jsonl          one evaluation a line

@@ -84,8 +84,10 @@ def test_a_recipes_own_benchmarks_are_kept_apart(tmp_path: Path) -> None:
         check_tasks([task(QUESTION)], nothing)
 
 
-def test_neither_tuning_nor_a_report_goes_on(tmp_path: Path) -> None:
-    """A user's tasks that hold a benchmark's question stop `sport tune` and `sport report`."""
+def test_neither_exploring_nor_tuning_nor_a_report_goes_on(tmp_path: Path) -> None:
+    """A user's tasks that hold a benchmark's question stop a run before it costs anything, and
+    what an earlier one explored is neither tuned on nor reported.
+    """
     gaia(tmp_path / "gaia")
     tasks = [{"query": QUESTION, "id": "stolen"}, {"query": "What else is there?", "id": "other"}]
     (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(t) + "\n" for t in tasks))
@@ -98,10 +100,17 @@ def test_neither_tuning_nor_a_report_goes_on(tmp_path: Path) -> None:
         'tasks = "tasks.jsonl"\n[policy]\nkind = "script"\nmodel = "script:policy"\n'
         '[evaluation]\nkeep_apart = ["gaia"]\nheld_out = 0.5\n'
     )
+    refused = CliRunner().invoke(app, ["explore", str(recipe), "--out", str(tmp_path / "none")])
+    assert refused.exit_code == 1 and "task 'stolen' is gaia g1" in refused.output
+    assert not (tmp_path / "none" / "trajectories.jsonl").exists()
+    apart = 'keep_apart = ["gaia"]'
+    recipe.write_text(recipe.read_text().replace(apart, "keep_apart = []"))
     out = str(tmp_path / "run")
     explored = CliRunner().invoke(app, ["explore", str(recipe), "--out", out])
     assert explored.exit_code == 0, explored.output
     held = "stolen" not in (tmp_path / "run/tasks.jsonl").read_text()
+    for file in (recipe, tmp_path / "run" / "config.toml"):  # as if it had been made without
+        file.write_text(file.read_text().replace("keep_apart = []", apart))
     for command in (["tune", str(recipe), "--out", out], ["report", out]):
         result = CliRunner().invoke(app, command)
         if held:

@@ -112,7 +112,7 @@ def _servers(recipe: Recipe, hosts: Hosts) -> Iterator[Finding]:
                 served = hosts.policy(model_path(recipe), None)
             else:
                 served = None
-                hosts.verifier()
+                hosts.verifier() if section == "verifier" else hosts.writers()
             client = ChatClient(server, served or recipe.policy.model, section)
             found = asyncio.run(probe(client, _needs(recipe, section)))
             if found[0].good and section == "policy" and server.load_adapters and recipe.rounds:
@@ -129,13 +129,20 @@ def _needs(recipe: Recipe, section: str) -> Needs:
     from sport.types import END_OF_ACTION
     from sport.verify.prompt import schema
 
+    keys: dict[str, Any]
     if section == "verifier":
-        keys: dict[str, Any] = {"seed": 1, "response_format": schema(recipe.verifier.mode, 2)}
+        keys = {"seed": 1, "response_format": schema(recipe.verifier.mode, 2)}
+    elif section != "policy":
+        keys = {"seed": 1}
     else:
         keys = {"top_p": recipe.sampling.top_p, "stop": [END_OF_ACTION], "seed": 1}
     sent = {k: v for k, v in keys.items() if k not in recipe.servers()[section].omit}
     if section == "verifier":
         return Needs(recipe.verifier.images, sent)
+    if section != "policy":
+        # The one that writes sees pictures only where it checks, too.
+        alone = "synthesis.checker" not in recipe.servers()
+        return Needs(alone or section == "synthesis.checker", sent)
     return Needs(True, sent, longest_prompt(recipe))
 
 

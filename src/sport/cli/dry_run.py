@@ -59,8 +59,7 @@ def _cost(loads: Sequence[Load], recipe: Recipe) -> float:
     servers = recipe.servers()
     found = 0.0
     for load in loads:
-        server = servers["policy" if load.role == "policy" else "verifier"]
-        found += load.cost(server.price)
+        found += load.cost(servers["verifier" if load.role == "keep" else load.role].price)
     return found
 
 

@@ -83,12 +83,20 @@ def run(
 
 
 def synth(
-    recipe: RecipeArgument, override: Overrides = None, out: Out = None, round: Round = 1
+    recipe: RecipeArgument,
+    override: Overrides = None,
+    out: Out = None,
+    round: Round = 1,
+    from_tools: Annotated[
+        bool, typer.Option("--from-tools", help="Drafts the seeds from the recipe's tools.")
+    ] = False,
 ) -> None:
     """Makes the tasks of a round."""
-    with opened(recipe, override, out) as pipeline:
+    changes = [*(override or []), *(["synthesis.from_tools=true"] if from_tools else [])]
+    with opened(recipe, changes, out) as pipeline:
         tasks = pipeline.synthesise(round)
         pipeline.progress.say(f"round {round} has {len(tasks)} tasks")
+        pipeline.progress.say(f"look at them: sport view {pipeline.run.path}")
 
 
 def explore(

@@ -64,7 +64,7 @@ def check(tasks: Iterable[Task], *known: Fingerprints) -> None:
     Raises:
         ContaminationError: There are some.
     """
-    hits = [f"task {task.id!r} is {item}" for task in tasks for item in _items_of(task, known)]
+    hits = [f"task {task.id!r} is {item}" for task in tasks for item in items_of(task, known)]
     if hits:
         more = f"\n… and {len(hits) - _SHOWN} more" if len(hits) > _SHOWN else ""
         raise ContaminationError(
@@ -77,8 +77,17 @@ def check(tasks: Iterable[Task], *known: Fingerprints) -> None:
 
 def check_tasks(tasks: Iterable[Task], recipe: Recipe) -> None:
     """Checks tasks against all benchmarks that a recipe keeps apart; see :func:`check`."""
-    own = [_of_data(recipe.path(folder)) for folder in recipe.evaluation.keep_apart]
-    check(tasks, shipped(), *own)
+    check(tasks, *kept_apart(recipe))
+
+
+def kept_apart(recipe: Recipe) -> tuple[Fingerprints, ...]:
+    """The fingerprints of all benchmarks of which a recipe must not learn.
+
+    Raises:
+        ContaminationError: A folder that it names holds no benchmark.
+    """
+    own = (_of_data(recipe.path(folder)) for folder in recipe.evaluation.keep_apart)
+    return (shipped(), *own)
 
 
 def check_run(run: Run) -> list[str]:
@@ -141,7 +150,8 @@ def _of_data(folder: Path) -> Fingerprints:
             ) from None
 
 
-def _items_of(task: Task, known: Iterable[Fingerprints]) -> list[str]:
+def items_of(task: Task, known: Iterable[Fingerprints]) -> list[str]:
+    """The benchmarks' items that a task shares words with."""
     words = _WORD.findall(task.query.casefold())
     parts = (
         words[start : start + length]

@@ -58,7 +58,7 @@ def opening(
     values = {
         "files": ", ".join(f.name for f in task.files) or "none",
         "query": task.query,
-        "tools": "\n\n".join(_tool_text(t) for t in tools),
+        "tools": "\n\n".join(tool_text(t) for t in tools),
         "max_steps": str(max_steps),
     }
     return tuple(
@@ -158,6 +158,7 @@ def _failure(outcome: Outcome) -> str:
     return what + where
 
 
-def _tool_text(tool: ToolText) -> str:
+def tool_text(tool: ToolText) -> str:
+    """A tool as prompts list it: its signature, and what it does."""
     description = "\n".join(f"    {line}".rstrip() for line in tool.description.splitlines())
     return f"{tool.signature}\n{description}"

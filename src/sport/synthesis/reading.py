@@ -1,0 +1,65 @@
+"""Reading JSON out of models' answers: tolerant of prose around it, strict about its content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sport.synthesis.asking import Unusable
+from sport.verify.replies import objects
+
+MAX_QUERY = 2000
+"""Longest query, in characters."""
+
+
+def with_key(text: str, key: str) -> dict[str, Any]:
+    """The last JSON object of a text that has a key.
+
+    Raises:
+        Unusable: There is none.
+    """
+    found = [data for data in objects(text) if key in data]
+    if not found:
+        raise Unusable(f'there is no JSON object with the key "{key}" in {text[:200]!r}')
+    return found[-1]
+
+
+def entries(text: str, key: str) -> list[Mapping[str, Any]]:
+    """The objects in the list that a text has under a key; other things in it are left out.
+
+    Raises:
+        Unusable: There is no such list.
+    """
+    value = with_key(text, key)[key]
+    if not isinstance(value, list):
+        raise Unusable(f'"{key}" is {str(value)[:80]!r}; it must be a list of objects')
+    return [entry for entry in value if isinstance(entry, dict)]
+
+
+def text_of(entry: Mapping[str, Any], key: str) -> str:
+    """A text in one line; ``""`` where there is none that can be used."""
+    value = entry.get(key)
+    if not isinstance(value, str):
+        return ""
+    line = " ".join(value.split())
+    whole = not any("\ud800" <= character <= "\udfff" for character in line)
+    return line if whole and len(line) <= MAX_QUERY else ""
+
+
+def tools_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names under ``tools``, each once, without ``final_answer``."""
+    value = entry.get("tools")
+    names = [n for n in value if isinstance(n, str)] if isinstance(value, list) else []
+    return tuple(n for n in dict.fromkeys(names) if n != "final_answer")
+
+
+def flag(entry: Mapping[str, Any], key: str) -> bool:
+    """A yes or no.
+
+    Raises:
+        Unusable: It is neither.
+    """
+    value = entry.get(key)
+    if not isinstance(value, bool):
+        raise Unusable(f'"{key}" is {str(value)[:80]!r}; it must be true or false')
+    return value

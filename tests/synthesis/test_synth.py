@@ -1,0 +1,143 @@
+"""`sport synth` against a played model: what it keeps, what it drops, and what it says of it."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fault_server import FaultServer
+from sport.cli import app
+from sport.store import Run
+from sport.synthesis.atelier import read_drafts, read_figures
+from synthesis.scripted import (
+    Body,
+    attempt,
+    needs,
+    pictures,
+    query_of,
+    stage_of,
+    tasks,
+    text_of,
+    verdict,
+)
+
+Recipe = Callable[..., Path]
+OF_GAIA = "How many of the nine made-up birds sit on the lower of the two wires?"
+LOOKS = ["objectlocation"]
+ASTRONAUT = "How many flags stand beside the astronaut in the picture?"
+COFFEE = "How many spoons lie on the saucer in this picture?"
+PAGE = "Which word stands first on the printed page?"
+CAT = "Does the tabby cat look into the camera?"
+WHICH = "Which of both pictures has more stars, the first or the second?"
+
+WRITTEN: dict[str, Any] = {
+    # query: its tools, what it needs, what is thought of it at the first and the second look
+    ASTRONAUT: (LOOKS, needs(("photo", "a smiling astronaut in an orange space suit")), verdict()),
+    WHICH: (LOOKS, needs(("photo", "many distant galaxies on a black sky"),
+                         ("photo", "a rocket on its launch pad at night")), verdict()),
+    COFFEE: (LOOKS, needs(("photo", "a cup of espresso on a saucer")),
+             verdict(tools=False, rewrite="Where exactly does the spoon lie beside the cup?"),
+             verdict()),
+    "How many flags stand beside the astronaut in this picture?": (LOOKS, "", ""),
+    "What will the cat do tomorrow morning?": (["telepathy"], "", ""),
+    "Who painted the ceiling of the chapel?": ([], "", ""),
+    "How many days does a leap year have?": (["ocr"], needs(web="nothing"), ""),
+    "How many elephants cross the wide river?":
+        (LOOKS, needs(("photo", "a herd of elephants crossing the Zambezi")), ""),
+    "What stands in the sales chart for May?": (["ocr"], needs(("chart", "sales by month")), ""),
+    PAGE: (["ocr"], needs(("photo", "a printed page of a book")), verdict(solvable=False)),
+    CAT: (LOOKS, needs(("photo", "a tabby cat looks into the camera")), verdict(files=False),
+          ""),
+    "What is the price of a temple ticket?":
+        (["ocr"], needs(("photo", "a temple with a curved roof under a blue sky")),
+         verdict(tools=False, rewrite=ASTRONAUT), verdict()),
+    "How old is the oldest of the greek coins?": (["ocr"], "I cannot help with that.", ""),
+    "Which flower of the garden is the tallest one?": (LOOKS, None, ""),
+    "How many leaves are behind the pink dahlia?":
+        (LOOKS, needs(("photo", "a pink dahlia in bloom")), "It is { a good one"),
+    "Is there a moon above the launch pad?":
+        (LOOKS, needs(("sculpture", "a moon of bronze")), ""),
+    OF_GAIA: (LOOKS, "", ""),
+}  # fmt: skip
+FATES = {
+    "kept": 3,
+    "near-duplicate": 2,
+    "unknown tool": 1,
+    "no tool": 1,
+    "needs no file": 2,
+    "no picture close enough": 2,
+    "not solvable": 1,
+    "unusable answer on its files": 2,
+    "refused on its files": 1,
+    "unusable answer on the check": 1,
+    "shares words with a benchmark": 1,
+}
+
+
+def played(body: Body) -> list[str | None]:
+    """Nothing at first, then all the queries; of those, what stands in the table."""
+    stage = stage_of(body)
+    if stage == "queries":
+        if attempt(body) == 0:
+            return ['{"tasks": [{"query": "How']
+        return [tasks([(query, row[0]) for query, row in WRITTEN.items()])]
+    rewritten = {"Where exactly does the spoon lie beside the cup?": COFFEE}
+    query = query_of(body)
+    row = WRITTEN.get(query) or WRITTEN[rewritten[query]]
+    if stage == "needs":
+        return [row[1]]
+    return [row[2] if query in WRITTEN else row[3]]
+
+
+def sport(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def gaia(place: Path) -> Path:
+    folder = place / "gaia"
+    folder.mkdir()
+    line = {"task_id": "g1", "Question": OF_GAIA, "Level": 1, "Final answer": "3"}
+    (folder / "metadata.jsonl").write_text(json.dumps(line) + "\n")
+    return folder
+
+
+def test_every_draft_meets_the_fate_that_is_played(place: Path, recipe: Recipe, gaia: Path) -> None:
+    more = "batch = 20\nmake_files = false\nwaves = 1\n[evaluation]\nheld_out = 0.0001\n"
+    more += f'keep_apart = ["{gaia}"]\n[synthesis.checker]\nurl = "URL"\nmodel = "looker"\n'
+    with FaultServer(says=played) as server:
+        file = recipe(server.url, 3, more.replace("URL", server.url))
+        done = sport("synth", file, "--out", place / "run")
+        assert done.exit_code == 0, done.output
+    run = Run.open(place / "run")
+    drafts = read_drafts(run, "round-1")
+    assert dict(Counter(d.fate for d in drafts)) == FATES
+    found = read_figures(run, "round-1")
+    assert found is not None and dict(found.fates) == FATES
+    assert (found.wanted, found.drafts, found.rewritten) == (3, len(WRITTEN), 1)
+    told = " ".join(done.output.split())
+    assert "round-1: 3 of 3 tasks out of 17 drafts, 1 of them rewritten; dropped: " in told
+    kept = {task.query: task for task in run.tasks(round=1)}
+    assert [*kept] == [ASTRONAUT, WHICH, "Where exactly does the spoon lie beside the cup?"]
+    two = kept[WHICH].files
+    assert [f.name for f in two] == ["image_0.png", "image_1.png"]
+    assert ["hubble" in two[0].source, "rocket" in two[1].source] == [True, True]
+    assert two[0].caption == "many distant galaxies on a black sky, seen by a telescope"
+    assert all(f.path.is_file() and f.blobs == run.blobs.folder for f in two)
+    assert found.kinds == {"photo": 3} and found.got == {"found": 4} and found.uses == {1: 4}
+    looks = [r for r in server.requests if r["model"] == "looker"]
+    assert {stage_of(r) for r in looks} == {"check"}
+    assert sorted({query_of(r): pictures(r) for r in looks}.values()) == [1, 1, 1, 1, 1, 1, 1, 2]
+
+
+def test_the_prompts_hold_the_users_tools_and_seeds(place: Path, recipe: Recipe) -> None:
+    with FaultServer(says=played) as server:
+        file = recipe(server.url, 3, "batch = 20\nmake_files = false\nwaves = 1\nexamples = 2")
+        assert sport("synth", file, "--out", place / "run").exit_code == 0
+    first = next(text_of(r) for r in server.requests if stage_of(r) == "queries")
+    assert "ocr(image_path: str" in first and "objectlocation(" in first
+    assert sum(line.startswith("- ") and line.endswith(")") for line in first.splitlines()) == 2
