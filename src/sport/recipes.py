@@ -196,7 +196,8 @@ def _problem(loc: tuple[int | str, ...], kind: str, message: str, value: object)
         where = f"{where}: " if len(keys) > 1 else ""
         return where + message.removeprefix("Value error, ")
     if kind.startswith("union_tag") and tag is not None:
-        return f"{where}: it has kind = {' or kind = '.join(repr(name) for name in tag.models)}"
+        kinds = " or ".join(f'kind = "{name}"' for name in tag.models)
+        return f"{where}: give {kinds}"
     shown = f" (it is {value!r})" if isinstance(value, str | int | float | bool) else ""
     return f"{where}: {message[:1].lower()}{message[1:]}{shown}"
 
