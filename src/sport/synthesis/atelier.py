@@ -35,7 +35,7 @@ from sport.synthesis.drafts import KEPT, Draft
 from sport.synthesis.figures import Embed, Figures, figures_of, in_words
 from sport.synthesis.finding import Finder
 from sport.synthesis.journal import Journal
-from sport.synthesis.llm import LLMSynthesizer, Parts, SynthesisError, task_of
+from sport.synthesis.llm import LLMSynthesizer, Parts, task_of
 from sport.synthesis.making import FileMaker
 from sport.synthesis.mix import Mix, mix_of
 from sport.synthesis.queries import Writer
@@ -54,6 +54,10 @@ if TYPE_CHECKING:
 
 HELD_OUT = "held-out"
 """Name of the tasks that are measured on."""
+
+
+class SynthesisError(RuntimeError):
+    """No task could be made. Says what became of the drafts."""
 
 
 class Atelier:
@@ -87,6 +91,11 @@ class Atelier:
         write_whole(self._file(name, "-figures.json"), found.model_dump_json(indent=1))
         lines = (draft.model_dump_json() for draft in drafts)
         write_whole(self._file(name, "-drafts.jsonl"), "".join(f"{line}\n" for line in lines))
+        if not found.fates.get(KEPT):
+            raise SynthesisError(
+                f"no task could be made: {in_words(found)}. All drafts are in "
+                f"{self._file(name, '-drafts.jsonl')}."
+            )
         self._progress.say(f"{name}: {in_words(found)}")
         return [task_of(draft) for draft in drafts if draft.fate == KEPT]
 

@@ -109,7 +109,7 @@ def in_words(found: Figures) -> str:
     told = f"{kept} of {found.wanted} tasks out of {found.drafts} drafts"
     told += f", {found.rewritten} of them rewritten" if found.rewritten else ""
     told += f"; dropped: {', '.join(others)}" if others else ""
-    if kept < found.wanted:
+    if 0 < kept < found.wanted:
         told += (
             ". Fewer were kept than wanted: more waves, more seeds, or a library or model that "
             "fits them better may help"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -46,10 +45,6 @@ FIRST_YIELD = 0.7
 
 LEAST_YIELD = 0.1
 """Least share of drafts that is reckoned to be kept: bounds what one wave asks for."""
-
-
-class SynthesisError(RuntimeError):
-    """No task could be made. Says what became of the drafts."""
 
 
 @dataclass(frozen=True)
@@ -101,17 +96,12 @@ class LLMSynthesizer:
         Raises:
             RemoteError: A server refuses for good, or is down.
             BudgetSpent: The budget is.
-            SynthesisError: No draft was kept.
         """
         for wave in range(self._settings.waves):
             lacking = n - self._count(KEPT)
             if lacking <= 0:
                 break
             self._drafts += await self._wave(wave, self._requests(lacking), lacking, seed)
-        if not self._count(KEPT):
-            counts = Counter(draft.fate for draft in self._drafts)
-            told = ", ".join(f"{count} {fate}" for fate, count in counts.most_common())
-            raise SynthesisError(f"no task could be made. Of the drafts: {told}")
         return self._drafts
 
     def _requests(self, lacking: int) -> int:
