@@ -93,3 +93,44 @@ def test_figures_by_hand(tmp_path: Path) -> None:
                 "-o", "evaluation.test=3", "-o", "evaluation.dev=2"]).output)  # fmt: skip
     line = re.search(r"likely ([^─]*?)(?=at most)", told)
     assert line is not None and f"{cost:,.2f}" in line[1], told
+
+
+WRITES = """
+rounds = 1
+tools = ["ocr"]
+[synthesis]
+kind = "llm"
+tasks_per_round = 70
+from_tools = true
+batch = 10
+waves = 2
+[synthesis.server]
+url = "http://127.0.0.1:9/v1"
+model = "writer"
+price = { input = 1.0, output = 2.0 }
+[synthesis.checker]
+url = "http://127.0.0.1:9/v1"
+model = "looker"
+price = { input = 10.0, output = 20.0 }
+[evaluation]
+held_out = 0.1
+controls = []
+"""
+
+
+def test_tasks_that_a_model_writes_are_reckoned_too(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(WRITES)
+    recipe = load_recipe(str(file))
+    [usual, most] = loads(recipe, likely(recipe), at_most(recipe))
+    found = {(x.stage, x.role): x for x in usual}
+    written = found["round 1: tasks", "synthesis"]
+    # 100 drafts in 10 requests, each asked what it needs, and half of them a file made.
+    assert written.requests == 10 + 100 + 50
+    assert found["round 1: tasks, checked", "synthesis.checker"].requests == 120
+    assert found["tasks of held-out", "synthesis"].requests == 1 + 10 + 5
+    bound = {(x.stage, x.role): x for x in most}["round 1: tasks", "synthesis"]
+    assert bound.requests > 20 * written.requests
+    told = flat(CliRunner().invoke(app, ["run", str(file), "--dry-run"]).output)
+    cost = sum(x.cost(recipe.servers()[x.role].price) for x in usual)
+    assert f"{cost:,.2f}" in told and "No request was made" in told

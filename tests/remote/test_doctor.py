@@ -142,3 +142,28 @@ def test_a_server_that_runs_start_is_started_asked_and_ended(tmp_path: Path) -> 
     serve = '[policy.serve]\ncommand = ["no-such-server", "{model}"]\n'
     told = doctor(tmp_path, "http://127.0.0.1:18999/v1", serve)
     assert "-- policy at" in told and "no-such-server" in told and "ended with status 127" in told
+
+
+WRITES = """
+rounds = 1
+tools = ["ocr"]
+[synthesis]
+kind = "llm"
+from_tools = true
+[synthesis.server]
+url = "{writer}"
+model = "writer"
+[synthesis.checker]
+url = "{looker}"
+model = "looker"
+"""
+
+
+def test_servers_that_write_and_check_tasks_are_asked(tmp_path: Path) -> None:
+    """The one that checks must see pictures, and the one that writes need not."""
+    with FaultServer(blind=True) as writer, FaultServer(blind=True) as looker:
+        told = whole(tmp_path, WRITES.format(writer=writer.url, looker=looker.url))
+    lines = [line for line in told.splitlines() if "synthesis" in line]
+    assert f"ok synthesis at {writer.url}: answers as writer" in "\n".join(lines)
+    assert not any("synthesis at" in line and "pictures" in line for line in lines)
+    assert f"-- synthesis.checker at {looker.url}: takes no pictures" in "\n".join(lines)
