@@ -29,7 +29,7 @@ def told(*arguments: str | Path) -> str:
         (('seeds = "seeds.jsonl"', 'seeds = "seeds.jsonl"\nfrom_tools = true'), "either seeds"),
         (('model = "writer"', ""), "synthesis.server: `model` is missing"),
         (('library = "library"', "make_files = false"), 'give library = "FOLDER"'),
-        (('library = "library"', 'embedder = "x"'), "an embedder needs its library"),
+        (('library = "library"', 'embedder = "x"'), "an embedder needs a library"),
         (('kind = "llm"', 'kind = "lmm"'), 'give kind = "grammar" or kind = "captions"'),
         (("tasks_per_round", "task_per_round"), "Did you mean 'tasks_per_round'?"),
         (("attempts", "atempts"), "Did you mean 'attempts'?"),
@@ -93,6 +93,7 @@ def test_a_server_that_is_down_loses_nothing(place: Path, recipe: Recipe) -> Non
         server.refuses = (401, "no")
         assert "another key" in told("synth", file, "--out", place / "run")
         server.refuses = None
+        file.write_text(file.read_text().replace("attempts = 2", "attempts = 3"))
         again = CliRunner().invoke(app, ["synth", str(file), "--out", str(place / "run")])
     assert again.exit_code == 0 and "round 1 has 2 tasks" in again.output
 

@@ -7,6 +7,7 @@ It keeps, in the run's folder ``synthesis/``, for every round and for the tasks 
     <name>-mix.json         what was wanted more and what less
     <name>-figures.json     how many were kept, why not, and how varied they are
     seeds.jsonl             the journal of seeds that were drafted
+    library/                the pictures, where the recipe names no library of its own
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
 
 HELD_OUT = "held-out"
 """Name of the tasks that are measured on."""
+
+
+_SHOWN = 10
 
 
 class SynthesisError(RuntimeError):
@@ -143,12 +147,27 @@ class Atelier:
 
     @cached_property
     def _library(self) -> Library | None:
-        folder = self._settings.library
-        if folder is None:
+        settings, path = self._settings, self._run.recipe.path
+        if not settings.finds:
             return None
-        library = Library.open(self._run.recipe.path(folder), self._embedder)
+        own = self._run.path / "synthesis" / "library"
+        folder = own if settings.library is None else path(settings.library)
+        library = Library.open(folder, self._embedder)
+        if settings.pictures:
+            self._take_in(library, [*map(path, settings.pictures)])
         library.stats()  # An empty one is told before anything is paid.
         return library
+
+    def _take_in(self, library: Library, folders: Sequence[Path]) -> None:
+        report = library.add(folders)
+        self._progress.say(
+            f"library: {report.added} pictures added, {report.known} in it already, "
+            f"{len(report.skipped)} skipped"
+        )
+        for skipped in report.skipped[:_SHOWN]:
+            self._progress.say(f"  {skipped.path}: {skipped.reason}")
+        if len(report.skipped) > _SHOWN:
+            self._progress.say(f"  … and {len(report.skipped) - _SHOWN} more")
 
     def _finder(self, name: str, journal: Journal) -> Finder:
         share = self._run.recipe.evaluation.held_out
