@@ -9,11 +9,24 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def all_of(coroutines: Sequence[Awaitable[T]]) -> list[T]:
-    """All results in order; the first error ends the others and is raised as it is."""
+async def all_of(
+    coroutines: Sequence[Awaitable[T]], patient: tuple[type[Exception], ...] = ()
+) -> list[T]:
+    """All results in order; the first error ends the others and is raised as it is.
+
+    Args:
+        coroutines: What is to be done at once.
+        patient: Errors that end nothing: they are raised when the others have ended by themselves.
+    """
     running = [asyncio.ensure_future(c) for c in coroutines]
+    pending = set(running)
     try:
-        return list(await asyncio.gather(*running))
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                if (error := task.exception()) is not None and not isinstance(error, patient):
+                    raise error
+        return [task.result() for task in running]
     except BaseException:
         for task in running:
             task.cancel()

@@ -166,3 +166,18 @@ def any_picture(body: Body) -> list[str]:
     if stage == "needs":
         return [needs(("photo", "cat rocket astronaut coffee galaxies coins page temple dahlia"))]
     return [verdict()]
+
+
+def test_a_spent_budget_stops_it_and_what_was_asked_is_kept(place: Path, recipe: Recipe) -> None:
+    with FaultServer(says=any_picture, latency_s=0.05) as server:
+        file = recipe(server.url, 7, "make_files = false\nmax_uses = 9\nmin_words = 0.0")
+        arguments = ["synth", str(file), "--out", str(place / "run"), "-o", "budget.tokens=500"]
+        stopped = CliRunner().invoke(app, arguments)
+        assert stopped.exit_code == 3 and "The budget is spent" in stopped.output
+        asked = len(server.requests)
+        assert 1 < asked < 20
+        arguments[-1] = "budget.tokens=100000"
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+        bodies = [{k: v for k, v in r.items() if k != "headers"} for r in server.requests]
+    assert all(body not in bodies[:asked] for body in bodies[asked:]), "an answer is paid twice"

@@ -106,7 +106,7 @@ class Atelier:
     async def _drafts(self, name: str, n: int, mix: Mix) -> tuple[list[Draft], list[Task]]:
         settings, journal = self._settings, Journal(self._file(name, ".jsonl"))
         async with self._clients() as (writing, checking), self._sandbox() as sandbox:
-            ask = partial(self._asker, writing)
+            ask = partial(self._asker, writing, settings.server.concurrency)
             seeds = await self._seeds(ask(Journal(self._file("seeds", ".jsonl"))))
             needs = ask(journal)
             finder = self._finder(name, journal)
@@ -120,7 +120,10 @@ class Atelier:
                 needs=needs,
                 finder=finder,
                 maker=maker if settings.make_files else None,
-                checker=Checker(self._asker(checking, journal, 0.0), self._bench.tools),
+                checker=Checker(
+                    self._asker(checking, settings.checking.concurrency, journal, 0.0),
+                    self._bench.tools,
+                ),
                 journal=journal,
                 blobs=self._run.blobs,
                 known=[task.query for task in (*seeds, *before)],
@@ -242,7 +245,11 @@ class Atelier:
         return ChatClient(server, server.model, role, self._ledger)
 
     def _asker(
-        self, client: ChatClient, journal: Journal, temperature: float | None = None
+        self,
+        client: ChatClient,
+        concurrency: int,
+        journal: Journal,
+        temperature: float | None = None,
     ) -> Asker:
         settings = self._settings
         return Asker(
@@ -251,6 +258,7 @@ class Atelier:
             self._ledger,
             temperature=settings.temperature if temperature is None else temperature,
             max_new_tokens=settings.max_new_tokens,
+            concurrency=concurrency,
             seed=self._run.recipe.seed,
         )
 
