@@ -1,10 +1,11 @@
-"""Waiting for many coroutines at once."""
+"""Waiting for coroutines: for many at once, and from code that is not asynchronous."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -33,3 +34,16 @@ async def all_of(
         # They must have let go of worlds and connections before anything else happens.
         await asyncio.gather(*running, return_exceptions=True)
         raise
+
+
+def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that runs in an event loop of its own, whoever calls.
+
+    Inside of a running event loop that one waits meanwhile: call it in a thread there.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
