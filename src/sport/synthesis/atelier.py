@@ -24,7 +24,8 @@ from sport.assemble import entered
 from sport.evals.contamination import check, items_of, kept_apart
 from sport.jsonl import read_lines, write_whole
 from sport.library import Library
-from sport.library.embed import SentenceFolder
+from sport.library.embed import Embedder, SentenceFolder
+from sport.library.endpoint import EmbeddingServer
 from sport.remote.client import ChatClient
 from sport.remote.config import ServerSettings
 from sport.rollouts import Throttled
@@ -140,8 +141,10 @@ class Atelier:
             activity.say(f"{len(drafts)} drafts, {sum(d.under_way for d in drafts)} under way")
 
     @cached_property
-    def _embedder(self) -> SentenceFolder | None:
-        folder = self._settings.embedder
+    def _embedder(self) -> Embedder | None:
+        folder, server = self._settings.embedder, self._settings.embeddings
+        if server is not None and server.model is not None:
+            return EmbeddingServer(server, server.model, self._ledger)
         return None if folder is None else SentenceFolder(self._run.recipe.path(folder))
 
     @property
@@ -185,7 +188,7 @@ class Atelier:
             self._settings,
             self._run.blobs,
             journal,
-            dense=self._settings.embedder is not None,
+            dense=self._settings.dense,
             allowed=allowed,
         )
 

@@ -65,6 +65,8 @@ class LLMSettings(Settings):
     embedder: str | None = None
     """Folder of a sentence-transformers model, by which pictures are found by meaning; the one
     that the library was filled with."""
+    embeddings: ServerSettings | None = None
+    """In its place: a server with an OpenAI embeddings API, with its `model`."""
     min_similarity: float = Field(0.35, ge=-1, le=1)
     """Least cosine similarity of what is wanted and a caption."""
     min_words: float = Field(0.5, ge=0, le=1)
@@ -97,7 +99,8 @@ class LLMSettings(Settings):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        for name, server in (("server", self.server), ("checker", self.checker)):
+        for name in ("server", "checker", "embeddings"):
+            server = getattr(self, name)
             if server is not None and server.model is None:
                 raise ValueError(f"synthesis.{name}: `model` is missing: name the model")
         if (self.seeds is None) != self.from_tools:
@@ -110,12 +113,19 @@ class LLMSettings(Settings):
                 "synthesis: without a library and with make_files = false no task has a file: "
                 'give library = "FOLDER" or pictures = ["FOLDER"]'
             )
-        if self.embedder is not None and not self.finds:
+        if self.embedder is not None and self.embeddings is not None:
+            raise ValueError("synthesis: give either an embedder or [synthesis.embeddings]")
+        if self.dense and not self.finds:
             raise ValueError(
                 'synthesis: an embedder needs a library: give library = "FOLDER" or pictures = '
                 '["FOLDER"]'
             )
         return self
+
+    @property
+    def dense(self) -> bool:
+        """Whether pictures are found by meaning."""
+        return self.embedder is not None or self.embeddings is not None
 
     @property
     def finds(self) -> bool:
