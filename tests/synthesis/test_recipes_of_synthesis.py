@@ -7,9 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from fault_server import FaultServer
+from sport.assemble import load_recipe_tools
 from sport.cli import app
+from sport.recipes import load_recipe
 from sport.store import Run
 from sport.synthesis.atelier import read_drafts
+from sport.synthesis.config import LLMSettings
 from synthesis.scripted import Body, needs, query_of, stage_of, tasks, text_of, verdict
 
 Recipe = Callable[..., Path]
@@ -181,3 +184,9 @@ def test_a_spent_budget_stops_it_and_what_was_asked_is_kept(place: Path, recipe:
         assert done.exit_code == 0, done.output
         bodies = [{k: v for k, v in r.items() if k != "headers"} for r in server.requests]
     assert all(body not in bodies[:asked] for body in bodies[asked:]), "an answer is paid twice"
+
+
+def test_the_recipe_that_is_shipped_is_whole() -> None:
+    recipe = load_recipe(str(Path(__file__).parents[2] / "recipes" / "own-images.toml"))
+    assert [*load_recipe_tools(recipe)] == [*recipe.tools]
+    assert isinstance(recipe.synthesis, LLMSettings) and recipe.synthesis.finds
