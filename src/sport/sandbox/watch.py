@@ -144,7 +144,9 @@ class Watcher:
             self._closed.wait(max(_SHORTEST_S, pause_s, 4 * (time.thread_time() - worked)))
 
     def _look(self, watched: Watched, now: float) -> None:
-        if watched.stopped or now - watched.started < _TICK_S:
+        age = now - watched.started
+        if watched.stopped or age < _TICK_S:  # most candidates are done before
+            watched.pause_s = _TICK_S if watched.stopped else _TICK_S - age
             return
         verdict = watched.verdict or self._judge(watched, now)
         if verdict is not None:
