@@ -108,19 +108,21 @@ class Atelier:
         settings, journal = self._settings, Journal(self._file(name, ".jsonl"))
         async with self._clients() as (writing, checking), self._sandbox() as sandbox:
             ask = partial(self._asker, writing, settings.server.concurrency)
-            seeds = await self._seeds(ask(Journal(self._file("seeds", ".jsonl"))))
             needs = ask(journal)
+            pixels = self._run.recipe.images.max_pixels
+            maker = None  # What it lacks, and the library, is told before anything is asked.
+            if settings.make_files:
+                maker = FileMaker(needs, sandbox, self._run.blobs, pixels)
             finder = self._finder(name, journal)
+            seeds = await self._seeds(ask(Journal(self._file("seeds", ".jsonl"))))
             before = self._earlier()
             for task in before:
                 finder.use(task.files)
-            pixels = self._run.recipe.images.max_pixels
-            maker = FileMaker(needs, sandbox, self._run.blobs, pixels)
             parts = Parts(
                 writer=Writer(needs, settings, self._bench.tools, seeds, mix),
                 needs=needs,
                 finder=finder,
-                maker=maker if settings.make_files else None,
+                maker=maker,
                 checker=Checker(
                     self._asker(checking, settings.checking.concurrency, journal, 0.0),
                     self._bench.tools,
