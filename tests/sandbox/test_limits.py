@@ -90,6 +90,33 @@ async def test_ordinary_work_stays_within_the_limits() -> None:
         assert (outcome.status, outcome.value) == ("ok", str(50 << 20)), outcome
 
 
+SHARED = """
+import os, signal, time
+shared = b'x' * (120 << 20)
+asleep = os.fork()
+if asleep == 0:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os._exit(1)
+workers = []
+for _ in range(2):
+    worker = os.fork()
+    if worker == 0:
+        time.sleep(0.5)
+        os._exit(7)
+    workers.append(worker)
+ends = [os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) for worker in workers]
+os.waitpid(asleep, os.WUNTRACED)
+ends, os.waitpid(asleep, os.WCONTINUED | os.WNOHANG)
+"""
+
+
+async def test_what_processes_share_counts_once_and_who_stopped_stays_so() -> None:
+    async with ForkSandbox(limits=LIMITS.model_copy(update={"cpu_s": 20.0})) as sandbox:
+        base = await sandbox.open()
+        [outcome] = await sandbox.run(base, [SHARED])
+        assert (outcome.status, outcome.value) == ("ok", "([7, 7], (0, 0))"), outcome
+
+
 async def test_a_folder_that_nests_too_deeply_is_a_breach_and_goes() -> None:
     async with ForkSandbox(limits=LIMITS) as sandbox:
         base = await sandbox.open()
