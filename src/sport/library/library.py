@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from sport.blobs import BlobStore
+from sport.library.describe import CaptionWriter, Describing
 from sport.library.embed import Embedder, SentenceFolder
 from sport.library.fill import Filling
 from sport.library.fuse import fuse
@@ -58,7 +59,10 @@ class Library:
         return cls(Tables(Path(folder).absolute() / "tables"), embedder)
 
     def add(
-        self, paths: Sequence[Path], seen: Callable[[int, int], None] | None = None
+        self,
+        paths: Sequence[Path],
+        seen: Callable[[int, int], None] | None = None,
+        writer: CaptionWriter | None = None,
     ) -> AddReport:
         """Takes pictures in, each once, and brings the index up to date.
 
@@ -68,14 +72,18 @@ class Library:
         Args:
             paths: Folders, with all below them, and single pictures.
             seen: Told, now and then, how many pictures of how many were looked at.
+            writer: Writes captions for pictures that have none. Each is stored when it came, so
+                the same call never asks for it again; pictures that it failed for are skipped.
 
         Raises:
             LibraryError: A path does not exist, or another process fills the library.
+            RemoteError: A server refuses, or is down; what was done is kept.
         """
         found = scan([Path(path) for path in paths], self._folder)
         with self._locked():
             filling = Filling(self._tables, self._blobs, AddReport(skipped=found.skipped))
             filling.take(found.pictures, seen)
+            Describing(filling, self._folder / "captions.jsonl", writer).take(found.bare, seen)
             if self._embedder is not None:
                 filling.embed(self._embedder)
             self._tables.settle()

@@ -119,6 +119,7 @@ class AddReport:
         known: Pictures that the library held already, or that came twice.
         recaptioned: Pictures whose caption, source or licence changed since they were added.
         embedded: Captions that got a vector.
+        written: Captions that a model wrote now.
         near: New pictures that nearly equal another; they are kept.
         skipped: Files that were not taken.
     """
@@ -127,6 +128,7 @@ class AddReport:
     known: int = 0
     recaptioned: int = 0
     embedded: int = 0
+    written: int = 0
     near: list[Near] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
