@@ -63,28 +63,37 @@ class Picture:
         )
 
 
-@dataclass(frozen=True)
-class Hit:
-    """A picture that a search found.
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A picture with its caption.
 
     Attributes:
         file: The picture.
         caption: What it shows.
-        score: What the hits are ordered by, higher is better: BM25 in the mode ``text``, cosine
-            similarity in ``dense``, the sum of reciprocal ranks in ``hybrid``. Only the order of
-            one search means anything in ``text`` and ``hybrid``.
-        similarity: Cosine similarity of caption and request, in [-1, 1]; ``None`` without an
-            embedding model.
         source: Where the picture comes from.
         licence: Under which terms.
     """
 
     file: File
     caption: str
-    score: float
-    similarity: float | None
     source: str = ""
     licence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit(Entry):
+    """A picture that a search found.
+
+    Attributes:
+        score: What the hits are ordered by, higher is better: BM25 in the mode ``text``, cosine
+            similarity in ``dense``, the sum of reciprocal ranks in ``hybrid``. Only the order of
+            one search means anything in ``text`` and ``hybrid``.
+        similarity: Cosine similarity of caption and request, in [-1, 1]; ``None`` without an
+            embedding model.
+    """
+
+    score: float
+    similarity: float | None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -90,10 +90,13 @@ class Tables:
             return []
         return [_picture(row) for row in self._pictures().to_arrow().to_pylist()]
 
+    def count(self) -> int:
+        """How many rows there are."""
+        return self._pictures().count_rows()
+
     def find(self, digests: Sequence[str]) -> dict[str, Picture]:
         """The rows of some pictures."""
-        found = self._pictures().search().where(_among(digests)).limit(len(digests)).to_list()
-        return {row["sha256"]: _picture(row) for row in found}
+        return {row["sha256"]: _picture(row) for row in _rows(self._pictures(), digests)}
 
     def by_words(self, text: str, n: int) -> list[tuple[str, float]]:
         """The captions that share words with a text: digest and BM25 score, the best first."""
@@ -137,7 +140,9 @@ class Tables:
         """The captions nearest to a vector: digest and cosine similarity, the best first."""
         table = self._table(_VECTORS + model)
         query = cast("LanceVectorQueryBuilder", table.search(vector, query_type="vector"))
-        query = query.distance_type("dot").nprobes(_PROBES).limit(n)
+        # As many partitions as hold twice as many vectors, so that all can be had.
+        probes = max(_PROBES, 2 * n // _PARTITION)
+        query = query.distance_type("dot").nprobes(probes).limit(n)
         rows = query.select(["sha256", "_distance"]).to_list()
         # LanceDB calls one minus the inner product a distance.
         return sorted(
@@ -150,8 +155,7 @@ class Tables:
         """The cosine similarities of some captions to a vector; none where one has no vector."""
         if not digests:
             return {}
-        query = self._table(_VECTORS + model).search()
-        rows = query.where(_among(digests)).limit(len(digests)).to_list()
+        rows = _rows(self._table(_VECTORS + model), digests)
         return {row["sha256"]: float(np.dot(row["vector"], vector)) for row in rows}
 
     def settle(self) -> None:
@@ -224,6 +228,11 @@ def _picture(row: Mapping[str, Any]) -> Picture:
     caption = Caption(row["caption"], row["source"], row["licence"])
     others = ("sha256", "original", "path", "width", "height", "dhash", "near")
     return Picture(caption=caption, **{name: row[name] for name in others})
+
+
+def _rows(table: Table, digests: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    for part in _parts(digests):
+        yield from table.search().where(_among(part)).limit(len(part)).to_list()
 
 
 def _among(digests: Iterable[str]) -> str:
