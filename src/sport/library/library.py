@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -60,6 +61,11 @@ class Library:
         Raises:
             LibraryError: LanceDB is missing, or a folder is not what it should be.
         """
+        if re.match(r"\w+:/", str(folder)):  # A path has lost the second slash of an address.
+            raise LibraryError(
+                f"{folder} is no folder. A library lies on a disk: copy it there from your object "
+                "storage, or mount that."
+            )
         if isinstance(embedder, Path):
             embedder = SentenceFolder(embedder)
         return cls(Tables(Path(folder).absolute() / "tables"), embedder)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sport.library.records import Caption, LibraryError, Picture
+from sport.runtime import returning_freed_memory
 
 if TYPE_CHECKING:
     from lancedb.db import DBConnection
@@ -160,21 +161,26 @@ class Tables:
 
     def settle(self) -> None:
         """Brings the indices up to date and the many small files of adding together."""
+        # Kept by the allocator, what building an index frees is more than what it needs.
+        with returning_freed_memory():
+            for name in self.names():
+                self._settle(name)
+
+    def _settle(self, name: str) -> None:
         from lancedb.index import BTree, IvfFlat
 
-        for name in self.names():
-            table = self._table(name)
-            table.optimize(cleanup_older_than=_KEPT)
-            indexed = {column for index in table.list_indices() for column in index.columns}
-            if name == _PICTURES and "caption" not in indexed:
-                _index_words(table)  # The process that made the table was killed before.
-            if "sha256" not in indexed:
-                table.create_index("sha256", config=BTree())
-            if name != _PICTURES and "vector" not in indexed and table.count_rows() >= INDEXED:
-                # Of whole vectors, so that similarities are exact and only the choice is not.
-                parts = table.count_rows() // _PARTITION
-                config = IvfFlat(distance_type="dot", num_partitions=parts)
-                table.create_index("vector", config=config)
+        table = self._table(name)
+        table.optimize(cleanup_older_than=_KEPT)
+        indexed = {column for index in table.list_indices() for column in index.columns}
+        if name == _PICTURES and "caption" not in indexed:
+            _index_words(table)  # The process that made the table was killed before.
+        if "sha256" not in indexed:
+            table.create_index("sha256", config=BTree())
+        if name != _PICTURES and "vector" not in indexed and table.count_rows() >= INDEXED:
+            # Of whole vectors, so that similarities are exact and only the choice is not.
+            parts = table.count_rows() // _PARTITION
+            config = IvfFlat(distance_type="dot", num_partitions=parts)
+            table.create_index("vector", config=config)
 
     def _pictures(self, make: bool = False) -> Table:
         if make and self.empty:
