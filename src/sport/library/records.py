@@ -63,28 +63,37 @@ class Picture:
         )
 
 
-@dataclass(frozen=True)
-class Hit:
-    """A picture that a search found.
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A picture with its caption.
 
     Attributes:
         file: The picture.
         caption: What it shows.
-        score: What the hits are ordered by, higher is better: BM25 in the mode ``text``, cosine
-            similarity in ``dense``, the sum of reciprocal ranks in ``hybrid``. Only the order of
-            one search means anything in ``text`` and ``hybrid``.
-        similarity: Cosine similarity of caption and request, in [-1, 1]; ``None`` without an
-            embedding model.
         source: Where the picture comes from.
         licence: Under which terms.
     """
 
     file: File
     caption: str
-    score: float
-    similarity: float | None
     source: str = ""
     licence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit(Entry):
+    """A picture that a search found.
+
+    Attributes:
+        score: What the hits are ordered by, higher is better: BM25 in the mode ``text``, cosine
+            similarity in ``dense``, the sum of reciprocal ranks in ``hybrid``. Only the order of
+            one search means anything in ``text`` and ``hybrid``.
+        similarity: Cosine similarity of caption and request, in [-1, 1]; ``None`` without an
+            embedding model.
+    """
+
+    score: float
+    similarity: float | None
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,7 @@ class AddReport:
         known: Pictures that the library held already, or that came twice.
         recaptioned: Pictures whose caption, source or licence changed since they were added.
         embedded: Captions that got a vector.
+        written: Captions that a model wrote now.
         near: New pictures that nearly equal another; they are kept.
         skipped: Files that were not taken.
     """
@@ -127,6 +137,7 @@ class AddReport:
     known: int = 0
     recaptioned: int = 0
     embedded: int = 0
+    written: int = 0
     near: list[Near] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
