@@ -86,13 +86,13 @@ async def test_a_spreadsheet_is_a_workbook(make) -> None:
 async def test_a_document_with_a_picture_and_an_address_is_one(make) -> None:
     made, _ = await make("document", DOCUMENT)
     assert FACT in mammoth.extract_raw_text(io.BytesIO(data_of(made.file))).value
-    assert made.file.name == "document_0.docx" and FACT in says(made.file)
+    assert made.file.name == "document_0.docx"
 
 
 async def test_slides_with_a_chart_are_slides(make) -> None:
     made, _ = await make("slides", SLIDES)
     assert FACT in texts_of(made.file, "ppt/slides/slide1.xml")
-    assert made.file.name == "slides_0.pptx" and FACT in says(made.file)
+    assert made.file.name == "slides_0.pptx"
 
 
 async def test_a_pdf_is_one(make) -> None:

@@ -221,7 +221,7 @@ def _read(text: str) -> str:
     """The code in a model's answer."""
     code = parse_action(text).code
     if code is None:
-        raise Unusable("there is no block of Python in it. Write one block ```python … ```")
+        raise Unusable("it must hold one block ```python … ``` of code, and no other block")
     return code
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from sport.synthesis.unfit import Unfit
@@ -33,6 +35,7 @@ _ACTIVE = re.compile(
     re.IGNORECASE,
 )
 _ACTIVE_NAME = re.compile(r"vba\w*\.(bin|xml)$|activeX|oleObject|externalLink", re.IGNORECASE)
+_FORMULA = re.compile(rb"<(\w+:)?f[\s/>]")
 _ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([^"']*)["']""")
 
 
@@ -55,18 +58,22 @@ def check_office(data: bytes, suffix: str) -> None:
 def _check(data: bytes, suffix: str, embedded: bool) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            parts = _parts(archive, suffix)
-    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, NotImplementedError,
-            RuntimeError) as error:  # fmt: skip
-        if isinstance(error, Unfit):
-            raise
-        raise _other(suffix, f"its archive is broken: {error}") from None
-    types = parts.get(_TYPES)
-    if types is None:
-        raise _other(suffix, f"it has no {_TYPES}")
-    for name, part in parts.items():
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        raise _other(suffix, f"its archive is broken ({error})") from None
+    _check_sizes(entries)
+    parts: dict[str, bytes] = {}
+    for entry in entries:
+        name = entry.filename
+        if name in parts or name.startswith("/") or "\\" in name or ".." in name.split("/"):
+            raise _other(suffix, f"its part {name[:80]!r} has no proper name")
+        part = _unpacked(data, entry)
+        if part is None:
+            raise _other(suffix, f"its part {name[:80]!r} is broken")
+        parts[name] = part
         _check_part(name, part, embedded)
-    if MAIN_PARTS[suffix] not in _attributes(types, _TYPES, "ContentType"):
+    types = parts.get(_TYPES)
+    if types is None or MAIN_PARTS[suffix] not in _content_types(types):
         raise _other(suffix, "its content is of another kind")
 
 
@@ -74,23 +81,36 @@ def _other(suffix: str, why: str) -> Unfit:
     return Unfit("wrong kind of file", f"the file is called {suffix}, but is none: {why}")
 
 
-def _parts(archive: zipfile.ZipFile, suffix: str) -> dict[str, bytes]:
-    """All parts by name, unpacked under bounds that hold whatever the archive claims."""
-    entries = archive.infolist()
+def _check_sizes(entries: Sequence[zipfile.ZipInfo]) -> None:
     if len(entries) > MAX_PARTS:
         raise Unfit("too large", f"the file has {len(entries):,} parts: at most {MAX_PARTS:,}")
-    # Readers give no more of a part than the archive says that it has.
     size = sum(entry.file_size for entry in entries)
     swollen = any(e.file_size > max(_SMALL, MAX_RATIO * e.compress_size) for e in entries)
     if size > MAX_UNPACKED or swollen:
         raise Unfit("too large", f"the file unpacks to {size:,} bytes: at most {MAX_UNPACKED:,}")
-    parts: dict[str, bytes] = {}
-    for entry in entries:
-        name = entry.filename
-        if name in parts or name.startswith("/") or "\\" in name or ".." in name.split("/"):
-            raise _other(suffix, f"its part {name[:80]!r} has no proper name")
-        parts[name] = archive.read(entry)
-    return parts
+
+
+def _unpacked(data: bytes, entry: zipfile.ZipInfo) -> bytes | None:
+    """A part, if it is as long as the archive says; never more of it than that.
+
+    ``zipfile`` unpacks all that there is before it cuts a part to the length that it should have.
+    """
+    start, encrypted = entry.header_offset, entry.flag_bits & 1
+    if encrypted or data[start : start + 4] != b"PK\3\4" or start + 30 > len(data):
+        return None
+    start += 30 + sum(struct.unpack_from("<HH", data, start + 26))
+    part = data[start : start + entry.compress_size]
+    if entry.compress_type == zipfile.ZIP_DEFLATED:
+        unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            part = unpacking.decompress(part, entry.file_size + 1)
+        except zlib.error:
+            return None
+        if not unpacking.eof or unpacking.unused_data:
+            return None
+    elif entry.compress_type != zipfile.ZIP_STORED:
+        return None
+    return part if len(part) == entry.file_size and zlib.crc32(part) == entry.CRC else None
 
 
 def _check_part(name: str, part: bytes, embedded: bool) -> None:
@@ -100,12 +120,18 @@ def _check_part(name: str, part: bytes, embedded: bool) -> None:
         if embedded or not name.lower().endswith(".xlsx"):
             raise _active(name)
         _check(part, ".xlsx", embedded=True)
-    if name == _TYPES or name.endswith((".xml", ".rels")):
+    if name.endswith((".xml", ".rels")):
         _check_xml(name, part)
     if name == _TYPES and _ACTIVE.search(part):
         raise _active(name)
     if name.endswith(".rels"):
         _check_links(name, part)
+    if name.startswith("xl/worksheets/") and _FORMULA.search(part) and not embedded:
+        raise Unfit(
+            "formulas",
+            "cells hold formulas, and show nothing before a spreadsheet program computes them: "
+            "write the values",
+        )
 
 
 def _active(name: str) -> Unfit:
@@ -138,11 +164,13 @@ def _check_links(name: str, part: bytes) -> None:
             raise _active(name)
 
 
-def _attributes(part: bytes, name: str, attribute: str) -> set[str]:
-    return {value for e in _root(part, name).iter() if (value := e.get(attribute)) is not None}
+def _content_types(types: bytes) -> set[str]:
+    return {entry.get("ContentType", "") for entry in _root(types, _TYPES).iter()}
 
 
 def _root(part: bytes, name: str) -> ElementTree.Element:
+    if len(part) > _SMALL:
+        raise Unfit("too large", f"{name[:80]!r} has {len(part):,} bytes: at most {_SMALL:,}")
     try:
         return ElementTree.fromstring(part)
     except ElementTree.ParseError as error:

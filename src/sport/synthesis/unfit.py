@@ -8,7 +8,7 @@ class Unfit(ValueError):
 
     Attributes:
         reason: One of a few kinds, which are counted: ``empty file``, ``too large``, ``wrong kind
-            of file``, ``broken file`` or ``active content``.
+            of file``, ``broken file``, ``active content`` or ``formulas``.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
