@@ -31,7 +31,7 @@ def check(data: bytes, suffix: str) -> None:
     """Checks the bytes of a file that was made.
 
     Args:
-        data: They.
+        data: They, of at most :data:`MAX_BYTES`.
         suffix: What they are to be: ``.png``, ``.pdf``, ``.xlsx``, ``.docx``, ``.pptx``, ``.csv``
             or ``.txt``.
 
@@ -40,8 +40,6 @@ def check(data: bytes, suffix: str) -> None:
     """
     if not data:
         raise Unfit("empty file", "the file is empty")
-    if len(data) > MAX_BYTES:
-        raise Unfit("too large", f"the file has {len(data):,} bytes: at most {MAX_BYTES:,}")
     if suffix in MAIN_PARTS:
         check_office(data, suffix)
     else:
