@@ -28,7 +28,7 @@ from tree_dpo_worlds import CASES, FULL, QUICK, Case
 
 HERE = Path(__file__).parent
 LIMIT_TIMES = 30
-"""An arm is stopped after so many times the CPU time of the trees."""
+"""An arm that counts for time is stopped after so many times the CPU time of the trees."""
 
 RESULTS = HERE / "results" / "tree_dpo"
 PAGE = HERE.parent / "docs" / "tuning.md"
@@ -84,10 +84,8 @@ def measure(case: Case, arms: tuple[str, ...], folder: Path, quiet: bool) -> dic
 
 def _limit(rows: dict[str, Row], arm: str) -> float:
     """Seconds after which an arm can no longer be TRL's best, or is far off anyway."""
-    if "tree" not in rows:
-        return 3600.0
-    if arm.endswith(LEAN):  # it counts for memory alone
-        return LIMIT_TIMES * float(rows["tree"]["cpu_s"])
+    if "tree" not in rows or arm.endswith(LEAN):
+        return 3600.0  # a lean one counts for memory, which grows until its end
     best = min((r["cpu_s"] for a, r in rows.items() if a in TRL and r["finished"]), default=1e9)
     return min(1.1 * float(best), LIMIT_TIMES * float(rows["tree"]["cpu_s"]))
 

@@ -51,6 +51,7 @@ class FaultServer:
         refuses: Status and body with which every chat request is refused.
         lora: Whether it loads adapters.
         blind: Whether it refuses pictures.
+        embeds: The rows of an answer about embeddings, by the request; without it there are none.
         breaks_on: Keys of a request that it answers with 500.
         context: The context length that it tells, if any.
         rank: The largest rank of the adapters that it loads.
@@ -68,6 +69,7 @@ class FaultServer:
     refuses: tuple[int, str] | None = None
     lora: bool = False
     blind: bool = False
+    embeds: Callable[[dict[str, Any]], Any] | None = None
     usage: bool = True
     breaks_on: Sequence[str] = ()
     context: int | None = None
@@ -95,6 +97,8 @@ class FaultServer:
             app = web.Application(client_max_size=2**28)
             app.router.add_post("/v1/chat/completions", self._chat)
             app.router.add_get("/v1/models", self._models)
+            if self.embeds is not None:
+                app.router.add_post("/v1/embeddings", self._embed)
             if self.lora:
                 app.router.add_post("/v1/load_lora_adapter", self._load)
                 app.router.add_post("/v1/unload_lora_adapter", self._unload)
@@ -153,6 +157,21 @@ class FaultServer:
         elif fault == "refusal":
             answer["choices"][-1]["message"] = {"content": None, "refusal": "I would rather not."}
         elif fault:
+            return await self._broken(fault, request, json.dumps(answer))
+        return web.json_response(answer)
+
+    async def _embed(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.requests.append({**body, "headers": dict(request.headers)})
+        if self.refuses is not None:
+            status, text = self.refuses
+            return web.Response(status=status, text=text)
+        assert self.embeds is not None
+        data = await asyncio.to_thread(self.embeds, body)
+        answer = {"object": "list", "data": data, "usage": {"prompt_tokens": len(body["input"])}}
+        if self._random.random() < self.rate:
+            fault = self._random.choice(self.faults)
+            self.injected[fault] += 1
             return await self._broken(fault, request, json.dumps(answer))
         return web.json_response(answer)
 

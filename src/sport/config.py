@@ -346,7 +346,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _writer_is_there_first(self) -> Self:
         """The policy's own server starts when exploring does."""
-        urls = [server.url for name, server in self.servers().items() if "synthesis" in name]
+        urls = [s.url for name, s in self.servers().items() if name.startswith("synthesis")]
         if self.policy.serve is not None and self.servers()["policy"].url in urls:
             raise ValueError(
                 "synthesis: its server is the policy's, which the run starts only to explore: "
@@ -371,6 +371,7 @@ class Recipe(Section):
             named |= {
                 "synthesis": self.synthesis.server,
                 "synthesis.checker": self.synthesis.checker,
+                "synthesis.embeddings": self.synthesis.embeddings,
             }
         return {section: server for section, server in named.items() if server is not None}
 

@@ -59,6 +59,7 @@ R = TypeVar("R", Task, PreferencePair)
 
 RESUMABLE = re.compile(
     r"rounds|budget(\..*)?|(policy|verifier)\.(serve(\..*)?|server\.(?!model$|load_adapters$).*)"
+    r"|synthesis\.(server|checker|embeddings)\.(?!model$).*"
 )
 """What may differ where a run goes on: a finished run goes on with more rounds, a stopped one with
 a larger budget or another way to its server."""

@@ -167,3 +167,25 @@ def test_servers_that_write_and_check_tasks_are_asked(tmp_path: Path) -> None:
     assert f"ok synthesis at {writer.url}: answers as writer" in "\n".join(lines)
     assert not any("synthesis at" in line and "pictures" in line for line in lines)
     assert f"-- synthesis.checker at {looker.url}: takes no pictures" in "\n".join(lines)
+
+
+EMBEDS = """
+pictures = ["photos"]
+[synthesis.embeddings]
+url = "{embeds}"
+model = "bge-m3"
+[synthesis.server]
+"""
+
+
+def test_a_server_of_embeddings_is_asked_for_a_vector(tmp_path: Path) -> None:
+    def vector(body: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"index": 0, "embedding": [0.5, 0.25, 1.0]}]
+
+    with FaultServer() as chat, FaultServer(embeds=vector) as embeds:
+        text = WRITES.format(writer=chat.url, looker=chat.url)
+        text = text.replace("[synthesis.server]", EMBEDS.format(embeds=embeds.url))
+        told = whole(tmp_path, text)
+        assert f"ok synthesis.embeddings at {embeds.url}: gives vectors of 3 numbers" in told
+        told = whole(tmp_path, text.replace(embeds.url, chat.url))
+    assert f"-- synthesis.embeddings at {chat.url}: {chat.url}/embeddings answered 404" in told

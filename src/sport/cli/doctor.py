@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sport.config import Recipe
     from sport.hosts import Hosts
     from sport.remote.client import ChatClient
+    from sport.remote.config import ServerSettings
     from sport.remote.probe import Finding, Needs
 
 PACKAGES = ("torch", "transformers", "peft", "rapidocr", "opencv-python-headless")
@@ -108,6 +109,9 @@ def _servers(recipe: Recipe, hosts: Hosts) -> Iterator[Finding]:
     for section, server in recipe.servers().items():
         place = f"{section} at {server.url}: "
         try:
+            if section == "synthesis.embeddings":
+                yield _embeddings(server, place)
+                continue
             if section == "policy":
                 served = hosts.policy(model_path(recipe), None)
             else:
@@ -120,6 +124,16 @@ def _servers(recipe: Recipe, hosts: Hosts) -> Iterator[Finding]:
         except RemoteError as error:
             found = [Finding(False, str(error))]
         yield from (Finding(f.good, place + f.text) for f in found)
+
+
+def _embeddings(server: ServerSettings, place: str) -> Finding:
+    """Asks for one vector."""
+    from sport.library.endpoint import EmbeddingServer
+    from sport.remote.probe import Finding
+
+    assert server.model is not None, "the recipe was validated"
+    found = EmbeddingServer(server, server.model)
+    return Finding(True, f"{place}gives vectors of {found.dimension} numbers")
 
 
 def _needs(recipe: Recipe, section: str) -> Needs:

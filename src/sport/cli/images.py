@@ -13,16 +13,33 @@ from sport.cli.guard import guarded, stderr, stdout
 
 if TYPE_CHECKING:
     from sport.library import AddReport, Library
+    from sport.library.embed import Embedder
+    from sport.remote.config import ServerSettings
 
 app = typer.Typer(
     help="A library of captioned pictures: fill it, search it in words.", no_args_is_help=True
 )
 Folder = Annotated[Path, typer.Option("--library", help="Folder of the library.")]
-Embedder = Annotated[
+Model = Annotated[
     Path | None,
-    typer.Option(help="Folder of a sentence-transformers model, for search by meaning."),
+    typer.Option(
+        "--embedder", help="Folder of a sentence-transformers model, for search by meaning."
+    ),
+]
+EmbeddingsUrl = Annotated[
+    str | None,
+    typer.Option(help="In its place: a server with an OpenAI embeddings API, http://…/v1."),
+]
+EmbeddingsModel = Annotated[
+    str | None, typer.Option(help="What that server calls its embedding model.")
+]
+EmbeddingsKey = Annotated[
+    str | None,
+    typer.Option(metavar="VAR", help="Variable with its key; or VAR_FILE names a file with it."),
 ]
 _SHOWN = 20
+_CONCURRENCY = 8
+"""Requests under way at a time."""
 
 
 def register(parent: typer.Typer) -> None:
@@ -36,16 +53,21 @@ def add(
         list[Path], typer.Argument(metavar="DIR...", help="Folders of pictures, or pictures.")
     ],
     library: Folder = Path("library"),
-    embedder: Embedder = None,
+    embedder: Model = None,
+    embeddings_url: EmbeddingsUrl = None,
+    embeddings_model: EmbeddingsModel = None,
+    embeddings_key_env: EmbeddingsKey = None,
     every: Annotated[bool, typer.Option("--all", help="Name every skipped file.")] = False,
 ) -> None:
     """Takes pictures in with the captions beside them; what is in already is passed over."""
     with guarded(shlex.join(["sport", *sys.argv[1:]])):
         from rich.progress import Progress
 
+        model = _embedder(embedder, embeddings_url, embeddings_model, embeddings_key_env)
+        opened = _open(library, model)
         with Progress(console=stderr, transient=True) as progress:
             task = progress.add_task("pictures", total=None)
-            report = _open(library, embedder).add(
+            report = opened.add(
                 paths, lambda done, total: progress.update(task, completed=done, total=total)
             )
         _print(report, every)
@@ -55,7 +77,10 @@ def add(
 def search(
     text: Annotated[str, typer.Argument(help="What the picture shows.")],
     library: Folder = Path("library"),
-    embedder: Embedder = None,
+    embedder: Model = None,
+    embeddings_url: EmbeddingsUrl = None,
+    embeddings_model: EmbeddingsModel = None,
+    embeddings_key_env: EmbeddingsKey = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Most hits.")] = 10,
     min_similarity: Annotated[
         float | None, typer.Option(min=-1, max=1, help="Least cosine similarity.")
@@ -67,7 +92,8 @@ def search(
 ) -> None:
     """Finds pictures by their captions, the best first: score, similarity, file, caption."""
     with guarded():
-        hits = _open(library, embedder).search(text, n, min_similarity, mode)
+        model = _embedder(embedder, embeddings_url, embeddings_model, embeddings_key_env)
+        hits = _open(library, model).search(text, n, min_similarity, mode)
         for hit in hits:
             similarity = "    -" if hit.similarity is None else f"{hit.similarity:5.3f}"
             line = f"{hit.score:7.4f}  {similarity}  {hit.file.source}  {hit.caption}"
@@ -93,14 +119,51 @@ def stats(library: Folder = Path("library")) -> None:
             stdout.print(f"{name:9} {value}", markup=False, soft_wrap=True)
 
 
-def _open(folder: Path, embedder: Path | None) -> Library:
+def _open(folder: Path, embedder: Embedder | Path | None) -> Library:
     from sport.library import Library
 
-    if embedder is not None:
+    return Library.open(folder, embedder)
+
+
+def _embedder(
+    folder: Path | None, url: str | None, model: str | None, key_env: str | None
+) -> Embedder | Path | None:
+    """What the options name: a folder, a server, or nothing."""
+    from sport.library import LibraryError
+
+    if folder is not None and url is not None:
+        raise LibraryError("--embedder and --embeddings-url name two models; give one of them.")
+    if folder is not None:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-    return Library.open(folder, embedder)
+        return folder
+    server = _server("embeddings", url, model, key_env)
+    if server is None:
+        return None
+    from sport.library.endpoint import EmbeddingServer
+
+    return EmbeddingServer(server, str(model))
+
+
+def _server(
+    what: str, url: str | None, model: str | None, key_env: str | None
+) -> ServerSettings | None:
+    """The server that options of one name describe; ``None`` where there are none."""
+    from pydantic import ValidationError
+
+    from sport.library import LibraryError
+    from sport.remote.config import ServerSettings
+
+    if url is None and model is None and key_env is None:
+        return None
+    if url is None or not model:
+        raise LibraryError(f"--{what}-url and --{what}-model go together; one of them is missing.")
+    try:
+        return ServerSettings(url=url, key_env=key_env, concurrency=_CONCURRENCY)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise LibraryError(f"--{what}-url: {said}") from None
 
 
 def _print(report: AddReport, every: bool) -> None:

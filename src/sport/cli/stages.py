@@ -90,13 +90,24 @@ def synth(
     from_tools: Annotated[
         bool, typer.Option("--from-tools", help="Drafts the seeds from the recipe's tools.")
     ] = False,
+    view: Annotated[
+        bool, typer.Option("--view", help="Opens them in the browser afterwards.")
+    ] = False,
 ) -> None:
     """Makes the tasks of a round."""
     changes = [*(override or []), *(["synthesis.from_tools=true"] if from_tools else [])]
     with opened(recipe, changes, out) as pipeline:
         tasks = pipeline.synthesise(round)
         pipeline.progress.say(f"round {round} has {len(tasks)} tasks")
-        pipeline.progress.say(f"look at them: sport view {pipeline.run.path}")
+        folder = pipeline.run.path
+        if not view:
+            pipeline.progress.say(f"look at them: sport view {folder}")
+            return
+    with guarded():
+        from sport.cli.view import show
+        from sport.view.book import Book
+
+        show(Book([folder]))
 
 
 def explore(

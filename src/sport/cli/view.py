@@ -36,13 +36,18 @@ def view(
         book = Book(runs or [Path("runs")])
         if save is not None:
             _save(book, save)
-            return
-        from sport.view.serve import serve
+        else:
+            show(book, port, browser)
 
-        def said(address: str) -> None:
-            stdout.print(f"viewer: {address}  (Ctrl-C ends it)", markup=False, soft_wrap=True)
 
-        serve(book, port, browser, said)
+def show(book: Book, port: int = 0, browser: bool = True) -> None:
+    """Serves the viewer until Ctrl-C."""
+    from sport.view.serve import serve
+
+    def said(address: str) -> None:
+        stdout.print(f"viewer: {address}  (Ctrl-C ends it)", markup=False, soft_wrap=True)
+
+    serve(book, port, browser, said)
 
 
 def _save(book: Book, folder: Path) -> None:

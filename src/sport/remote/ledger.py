@@ -7,6 +7,7 @@ so a run that is killed forgets at most what it asked since.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -66,7 +67,7 @@ class Usage:
 
 
 class Ledger:
-    """Books what a run spends."""
+    """Books what a run spends, for any thread."""
 
     def __init__(self, file: Path | None = None, budget: BudgetSettings | None = None) -> None:
         """Goes on where ``file`` ends; ``None`` keeps the counts in memory."""
@@ -78,6 +79,7 @@ class Ledger:
         self._pending: dict[Account, Usage] = {}
         self._place = ("", 0)
         self._since = time.monotonic()
+        self._lock = threading.RLock()
 
     @contextmanager
     def at(self, stage: str, round: int) -> Iterator[None]:
@@ -93,20 +95,22 @@ class Ledger:
     def book(self, role: str, model: str, usage: Usage) -> None:
         """Books counts on the stage under way."""
         account = Account(*self._place, role, model)
-        self._pending.setdefault(account, Usage()).add(usage)
-        self._total.add(usage)
+        with self._lock:
+            self._pending.setdefault(account, Usage()).add(usage)
+            self._total.add(usage)
 
     def flush(self) -> None:
         """Writes what has been booked since the last time."""
-        now = time.monotonic()
-        self.book("", "", Usage(seconds=now - self._since))
-        self._since = now
-        rows = [
-            json.dumps({**account._asdict(), **vars(usage)})
-            for account, usage in self._pending.items()
-            if self._place != ("", 0)
-        ]
-        self._pending.clear()
+        with self._lock:
+            now = time.monotonic()
+            self.book("", "", Usage(seconds=now - self._since))
+            self._since = now
+            rows = [
+                json.dumps({**account._asdict(), **vars(usage)})
+                for account, usage in self._pending.items()
+                if self._place != ("", 0)
+            ]
+            self._pending.clear()
         if self._file is not None:
             append_lines(self._file, rows)
 

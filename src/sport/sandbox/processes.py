@@ -9,6 +9,8 @@ import time
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from sport.sandbox import quick
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROUNDS = 500
 _PAUSE_S = 0.001
@@ -48,8 +50,7 @@ def usage(pid: int) -> Usage | None:
 
 def _usage(folder: str) -> Usage | None:
     try:
-        with open(f"{folder}/stat", "rb", buffering=0) as file:
-            text = file.read(1024)
+        text = quick.read(f"{folder}/stat", 1024)
     except OSError:
         return None
     # The name, in parentheses, may hold anything.
@@ -60,28 +61,31 @@ def _usage(folder: str) -> Usage | None:
 
 def _threads(pid: int) -> list[int]:
     with contextlib.suppress(OSError):
-        return [int(thread) for thread in os.listdir(f"/proc/{pid}/task")]
+        return [int(thread) for thread in quick.names(f"/proc/{pid}/task")]
     return []
 
 
-def private_memory(pid: int) -> int:
-    """Memory that a process shares with no other, in bytes; 0 where it cannot be told."""
-    memory = _rollup(pid)
-    return memory.get(b"Private_Clean:", 0) + memory.get(b"Private_Dirty:", 0)
+class Memory(NamedTuple):
+    """What the kernel tells of a process's memory, in bytes; 0 where it cannot be told.
+
+    Attributes:
+        private: What it shares with no other.
+        fair: All of it, what it shares divided by the number of those who share.
+    """
+
+    private: int
+    fair: int
 
 
-def fair_memory(pid: int) -> int:
-    """Memory of a process, what it shares divided by the number of those who share, in bytes."""
-    return _rollup(pid).get(b"Pss:", 0)
-
-
-def _rollup(pid: int) -> dict[bytes, int]:
-    """What the kernel tells of a process's memory, in bytes; by the first thread that lives."""
+def memory(pid: int) -> Memory:
+    """Memory of a process, by the first thread that lives."""
     for thread in _threads(pid):
-        with contextlib.suppress(OSError), open(f"/proc/{thread}/smaps_rollup", "rb") as file:
-            lines = [line.split() for line in file.readlines()[1:]]
-            return {name: int(size) << 10 for name, size, *_ in lines}
-    return {}
+        with contextlib.suppress(OSError):
+            lines = [li.split() for li in quick.read(f"/proc/{thread}/smaps_rollup").splitlines()]
+            told = {name: int(size) << 10 for name, size, *_ in lines[1:]}
+            private = told.get(b"Private_Clean:", 0) + told.get(b"Private_Dirty:", 0)
+            return Memory(private, told.get(b"Pss:", 0))
+    return Memory(0, 0)
 
 
 def unlinked_files(pid: int, device: int) -> dict[int, int]:
@@ -96,9 +100,9 @@ def unlinked_files(pid: int, device: int) -> dict[int, int]:
     for thread in _threads(pid):
         folder = f"/proc/{pid}/task/{thread}/fd"
         with contextlib.suppress(OSError):
-            for fd in os.listdir(folder):
+            for fd in quick.names(folder):
                 with contextlib.suppress(OSError):
-                    status = os.stat(f"{folder}/{fd}")
+                    status = quick.status(f"{folder}/{fd}")
                     if status.st_dev == device and not status.st_nlink:
                         found[status.st_ino] = status.st_blocks * 512
     return found
@@ -113,8 +117,8 @@ def unlinked_mappings(pid: int, device: int) -> set[int]:
     found: set[int] = set()
     wanted = f"{os.major(device):02x}:{os.minor(device):02x}".encode()
     for thread in _threads(pid):
-        with contextlib.suppress(OSError), open(f"/proc/{thread}/maps", "rb") as file:
-            for line in file:
+        with contextlib.suppress(OSError):
+            for line in quick.read(f"/proc/{thread}/maps").splitlines(keepends=True):
                 if line.endswith(b" (deleted)\n"):
                     _, _, _, where, inode, _ = line.split(None, 5)
                     if where == wanted:
@@ -126,11 +130,10 @@ def unlinked_mappings(pid: int, device: int) -> set[int]:
 def children(pid: int) -> list[int]:
     """Processes whose parent is ``pid``."""
     found: list[int] = []
-    with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError):
-                with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
-                    found += [int(child) for child in file.read(1 << 16).split()]
+    for thread in _threads(pid):
+        with contextlib.suppress(OSError):
+            below = quick.read(f"/proc/{pid}/task/{thread}/children", 1 << 16)
+            found += [int(child) for child in below.split()]
     return found
 
 
@@ -156,8 +159,7 @@ def lineage(thread: int) -> Iterator[int]:
     key = b"Tgid:"
     while of:
         try:
-            with open(f"/proc/{of}/status", "rb", buffering=0) as file:
-                lines = file.read(1024).splitlines()
+            lines = quick.read(f"/proc/{of}/status", 1024).splitlines()
         except OSError:
             return
         of = next((int(line.split()[1]) for line in lines if line.startswith(key)), 0)

@@ -18,9 +18,10 @@ from sport.sandbox.processes import Process
 from sport.types import Status
 
 _TICK_S = 0.025
-_FASTEST = 2 << 30
-"""Bytes that a candidate writes in a second at most: nearly full workspaces are looked at often,
-others seldom."""
+_SHORTEST_S = 0.002
+_FASTEST = 4 << 30
+"""Bytes that a candidate writes or allocates in a second, about: those that are near a limit are
+looked at more often, and workspaces that are far from it seldom."""
 
 _IDLE_S = 2.0
 
@@ -42,6 +43,7 @@ class Watched:
         verdict: Status and note, once it has gone too far.
         stopped: Whether it has been killed for that.
         next_disk: When its folders are looked at again.
+        pause_s: How long it may be left alone after the last look, in seconds.
         tasks: How many processes and threads it has at most, as far as the gate on forks knows.
         forks: When that gate last let each of its threads fork.
     """
@@ -57,6 +59,7 @@ class Watched:
     verdict: tuple[Status, str] | None = None
     stopped: bool = False
     next_disk: float = 0.0
+    pause_s: float = _TICK_S
     tasks: int = 1
     forks: dict[int, float] = field(default_factory=dict)
 
@@ -122,12 +125,14 @@ class Watcher:
         idle_since = time.monotonic()
         while not self._closed.is_set():
             began, worked = time.monotonic(), time.thread_time()
+            pause_s = _TICK_S
             for watched in list(self._watched.values()):
                 # The lock is held for one candidate at a time: its process number stays its own
                 # while it is looked at.
                 with self._lock:
                     if watched.process.pid in self._watched:
                         self._look(watched, began)
+                        pause_s = min(pause_s, watched.pause_s)
             now = time.monotonic()
             if self._watched:
                 idle_since = now
@@ -136,10 +141,12 @@ class Watcher:
                 idle_since = time.monotonic()
             self._wake.clear()
             # At most a fifth of one processor goes into watching; waiting for one is no watching.
-            self._closed.wait(max(_TICK_S, 4 * (time.thread_time() - worked)))
+            self._closed.wait(max(_SHORTEST_S, pause_s, 4 * (time.thread_time() - worked)))
 
     def _look(self, watched: Watched, now: float) -> None:
-        if watched.stopped or now - watched.started < _TICK_S:
+        age = now - watched.started
+        if watched.stopped or age < _TICK_S:  # most candidates are done before
+            watched.pause_s = _TICK_S if watched.stopped else _TICK_S - age
             return
         verdict = watched.verdict or self._judge(watched, now)
         if verdict is not None:
@@ -162,25 +169,29 @@ class Watcher:
             return "timeout", f"The code used more than {limits.cpu_s:g} s of CPU time."
         if root.threads + sum(u.threads for u in below) > limits.processes:
             return too_many(limits.processes)
-        if self._memory(watched, root.resident + sum(u.resident for u in below)):
+        left = self._left(watched, root.resident + sum(u.resident for u in below))
+        if left < 0:
             return "memory", f"The code used more than {limits.memory_mb} MiB of memory."
         if now >= watched.next_disk and self._disk(watched):
             return "disk", f"The code filled more than {limits.disk_mb} MiB of disk, or made more "\
                 f"than {folders.MOST_ENTRIES} files."  # fmt: skip
+        watched.pause_s = min(_TICK_S, left / _FASTEST, watched.next_disk - now)
         return None
 
-    def _memory(self, watched: Watched, at_most: int) -> bool:
+    def _left(self, watched: Watched, at_most: int) -> int:
+        """Bytes of memory that a candidate may yet take, if it has so many at most."""
         bound = (self._limits.memory_mb << 20) + watched.base_memory
         if at_most <= bound:
-            return False
+            return bound - at_most
         # Forked processes share pages: count those once. Two counts, neither of which tells too
         # much: the first leaves out what processes below share with each other alone, the second
         # parts of what the candidate has in common with its world and its siblings.
         pid = watched.process.pid
-        below = processes.descendants(pid)
         root = processes.usage(pid)
-        alone = (root.resident if root else 0) + sum(map(processes.private_memory, below))
-        return max(alone, sum(map(processes.fair_memory, (pid, *below)))) > bound
+        below = [processes.memory(p) for p in processes.descendants(pid)]
+        alone = (root.resident if root else 0) + sum(m.private for m in below)
+        fair = processes.memory(pid).fair + sum(m.fair for m in below)
+        return bound - max(alone, fair)
 
     def _disk(self, watched: Watched) -> bool:
         began = time.monotonic()

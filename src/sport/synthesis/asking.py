@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -79,6 +80,7 @@ class Asker:
         *,
         temperature: float,
         max_new_tokens: int,
+        concurrency: int,
         seed: int = 0,
     ) -> None:
         """Takes how to ask.
@@ -89,16 +91,21 @@ class Asker:
             ledger: Is written after each answer, and says when the budget is spent.
             temperature: Of the answers.
             max_new_tokens: Longest answer, in tokens.
+            concurrency: Questions under way at a time: only so many hold their pictures in memory.
             seed: The recipe's.
         """
         self._client, self._journal, self._ledger, self._seed = client, journal, ledger, seed
         self._options: dict[str, Any] = {"temperature": temperature, "max_tokens": max_new_tokens}
+        self._places = asyncio.Semaphore(concurrency)
 
     async def __call__(
         self, messages: Sequence[Message], read: Callable[[str], T], label: str
     ) -> T:
         """See :class:`Ask`."""
-        chat = tuple(messages)
+        async with self._places:
+            return await self._asked(tuple(messages), read, label)
+
+    async def _asked(self, chat: tuple[Message, ...], read: Callable[[str], T], label: str) -> T:
         for attempt in range(1 + RE_ASKS):
             text = await self._answer(chat, f"{label}, attempt {attempt + 1}")
             try:

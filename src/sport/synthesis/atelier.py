@@ -7,6 +7,7 @@ It keeps, in the run's folder ``synthesis/``, for every round and for the tasks 
     <name>-mix.json         what was wanted more and what less
     <name>-figures.json     how many were kept, why not, and how varied they are
     seeds.jsonl             the journal of seeds that were drafted
+    library/                the pictures, where the recipe names no library of its own
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from sport.assemble import entered
 from sport.evals.contamination import check, items_of, kept_apart
 from sport.jsonl import read_lines, write_whole
 from sport.library import Library
-from sport.library.embed import SentenceFolder
+from sport.library.embed import Embedder, SentenceFolder
+from sport.library.endpoint import EmbeddingServer
 from sport.remote.client import ChatClient
 from sport.remote.config import ServerSettings
 from sport.rollouts import Throttled
@@ -54,6 +56,9 @@ if TYPE_CHECKING:
 
 HELD_OUT = "held-out"
 """Name of the tasks that are measured on."""
+
+
+_SHOWN = 10
 
 
 class SynthesisError(RuntimeError):
@@ -102,7 +107,7 @@ class Atelier:
     async def _drafts(self, name: str, n: int, mix: Mix) -> tuple[list[Draft], list[Task]]:
         settings, journal = self._settings, Journal(self._file(name, ".jsonl"))
         async with self._clients() as (writing, checking), self._sandbox() as sandbox:
-            ask = partial(self._asker, writing)
+            ask = partial(self._asker, writing, settings.server.concurrency)
             seeds = await self._seeds(ask(Journal(self._file("seeds", ".jsonl"))))
             needs = ask(journal)
             finder = self._finder(name, journal)
@@ -116,7 +121,10 @@ class Atelier:
                 needs=needs,
                 finder=finder,
                 maker=maker if settings.make_files else None,
-                checker=Checker(self._asker(checking, journal, 0.0), self._bench.tools),
+                checker=Checker(
+                    self._asker(checking, settings.checking.concurrency, journal, 0.0),
+                    self._bench.tools,
+                ),
                 journal=journal,
                 blobs=self._run.blobs,
                 known=[task.query for task in (*seeds, *before)],
@@ -133,8 +141,10 @@ class Atelier:
             activity.say(f"{len(drafts)} drafts, {sum(d.under_way for d in drafts)} under way")
 
     @cached_property
-    def _embedder(self) -> SentenceFolder | None:
-        folder = self._settings.embedder
+    def _embedder(self) -> Embedder | None:
+        folder, server = self._settings.embedder, self._settings.embeddings
+        if server is not None and server.model is not None:
+            return EmbeddingServer(server, server.model, self._ledger)
         return None if folder is None else SentenceFolder(self._run.recipe.path(folder))
 
     @property
@@ -143,12 +153,27 @@ class Atelier:
 
     @cached_property
     def _library(self) -> Library | None:
-        folder = self._settings.library
-        if folder is None:
+        settings, path = self._settings, self._run.recipe.path
+        if not settings.finds:
             return None
-        library = Library.open(self._run.recipe.path(folder), self._embedder)
+        own = self._run.path / "synthesis" / "library"
+        folder = own if settings.library is None else path(settings.library)
+        library = Library.open(folder, self._embedder)
+        if settings.pictures:
+            self._take_in(library, [*map(path, settings.pictures)])
         library.stats()  # An empty one is told before anything is paid.
         return library
+
+    def _take_in(self, library: Library, folders: Sequence[Path]) -> None:
+        report = library.add(folders)
+        self._progress.say(
+            f"library: {report.added} pictures added, {report.known} in it already, "
+            f"{len(report.skipped)} skipped"
+        )
+        for skipped in report.skipped[:_SHOWN]:
+            self._progress.say(f"  {skipped.path}: {skipped.reason}")
+        if len(report.skipped) > _SHOWN:
+            self._progress.say(f"  … and {len(report.skipped) - _SHOWN} more")
 
     def _finder(self, name: str, journal: Journal) -> Finder:
         share = self._run.recipe.evaluation.held_out
@@ -163,7 +188,7 @@ class Atelier:
             self._settings,
             self._run.blobs,
             journal,
-            dense=self._settings.embedder is not None,
+            dense=self._settings.dense,
             allowed=allowed,
         )
 
@@ -223,7 +248,11 @@ class Atelier:
         return ChatClient(server, server.model, role, self._ledger)
 
     def _asker(
-        self, client: ChatClient, journal: Journal, temperature: float | None = None
+        self,
+        client: ChatClient,
+        concurrency: int,
+        journal: Journal,
+        temperature: float | None = None,
     ) -> Asker:
         settings = self._settings
         return Asker(
@@ -232,6 +261,7 @@ class Atelier:
             self._ledger,
             temperature=settings.temperature if temperature is None else temperature,
             max_new_tokens=settings.max_new_tokens,
+            concurrency=concurrency,
             seed=self._run.recipe.seed,
         )
 

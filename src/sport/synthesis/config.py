@@ -57,10 +57,16 @@ class LLMSettings(Settings):
     `files` and `tools`. Ten are enough."""
     from_tools: bool = False
     """Whether seeds are drafted from the descriptions of the tools, instead of given."""
+    pictures: tuple[str, ...] = ()
+    """Folders of captioned pictures that are taken into the library first."""
     library: str | None = None
-    """Folder of the library in which pictures are looked for; without it all files are made."""
+    """Folder of the library in which pictures are looked for; where there are `pictures`, by
+    default one in the run's folder. Without either all files are made."""
     embedder: str | None = None
-    """Folder of the sentence-transformers model that the library was filled with."""
+    """Folder of a sentence-transformers model, by which pictures are found by meaning; the one
+    that the library was filled with."""
+    embeddings: ServerSettings | None = None
+    """In its place: a server with an OpenAI embeddings API, with its `model`."""
     min_similarity: float = Field(0.35, ge=-1, le=1)
     """Least cosine similarity of what is wanted and a caption."""
     min_words: float = Field(0.5, ge=0, le=1)
@@ -93,7 +99,8 @@ class LLMSettings(Settings):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        for name, server in (("server", self.server), ("checker", self.checker)):
+        for name in ("server", "checker", "embeddings"):
+            server = getattr(self, name)
             if server is not None and server.model is None:
                 raise ValueError(f"synthesis.{name}: `model` is missing: name the model")
         if (self.seeds is None) != self.from_tools:
@@ -101,14 +108,29 @@ class LLMSettings(Settings):
                 'synthesis: give either seeds = "seeds.jsonl" or from_tools = true, which drafts '
                 "them from the tools"
             )
-        if self.library is None and not self.make_files:
+        if not self.finds and not self.make_files:
             raise ValueError(
                 "synthesis: without a library and with make_files = false no task has a file: "
-                'give library = "FOLDER"'
+                'give library = "FOLDER" or pictures = ["FOLDER"]'
             )
-        if self.embedder is not None and self.library is None:
-            raise ValueError('synthesis: an embedder needs its library: give library = "FOLDER"')
+        if self.embedder is not None and self.embeddings is not None:
+            raise ValueError("synthesis: give either an embedder or [synthesis.embeddings]")
+        if self.dense and not self.finds:
+            raise ValueError(
+                'synthesis: an embedder needs a library: give library = "FOLDER" or pictures = '
+                '["FOLDER"]'
+            )
         return self
+
+    @property
+    def dense(self) -> bool:
+        """Whether pictures are found by meaning."""
+        return self.embedder is not None or self.embeddings is not None
+
+    @property
+    def finds(self) -> bool:
+        """Whether there is a library to find pictures in."""
+        return self.library is not None or bool(self.pictures)
 
     @property
     def checking(self) -> ServerSettings:

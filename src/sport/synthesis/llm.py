@@ -16,9 +16,11 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sport.blobs import BlobStore
 from sport.concurrency import all_of
+from sport.remote.ledger import BudgetSpent
 from sport.synthesis.asking import Ask, Unanswered
 from sport.synthesis.checking import Checker
 from sport.synthesis.config import LLMSettings
@@ -37,6 +39,7 @@ DOUBLE = "near-duplicate"
 OF_A_BENCHMARK = "shares words with a benchmark"
 """The fate of one that must not be learnt from."""
 
+T = TypeVar("T")
 Stage = Callable[[Draft], Awaitable[Draft]]
 """What a draft goes through."""
 
@@ -116,7 +119,7 @@ class LLMSynthesizer:
     async def _wave(self, wave: int, requests: int, lacking: int, seed: int) -> list[Draft]:
         """As many requests, from their queries to their tasks."""
         parts = self._parts
-        written = await all_of([self._write(wave, k, seed) for k in range(requests)])
+        written = await _all_of([self._write(wave, k, seed) for k in range(requests)])
         drafts = [self._screened(draft) for batch in written for draft in batch]
         drafts = await self._each(drafts, self._with_needs)
         found: dict[str, dict[int, tuple[File, Got]]] = {}
@@ -176,12 +179,17 @@ class LLMSynthesizer:
         async def one(draft: Draft) -> Draft:
             return await stage(draft) if draft.under_way else draft
 
-        after = await all_of([one(draft) for draft in drafts])
+        after = await _all_of([one(draft) for draft in drafts])
         self._tell(after)
         return after
 
     def _tell(self, wave: Sequence[Draft]) -> None:
         self._parts.seen([*self._drafts, *wave])
+
+
+async def _all_of(coroutines: Sequence[Awaitable[T]]) -> list[T]:
+    """All results; where the budget is spent, what was asked before is answered first."""
+    return await all_of(coroutines, patient=(BudgetSpent,))
 
 
 def task_of(draft: Draft) -> Task:

@@ -46,7 +46,7 @@ class Writer:
         self._ask, self._settings, self._tools = ask, settings, tools
         self._seeds, self._mix = seeds, mix
         kinds = KINDS if settings.make_files else ("photo",)
-        self._kinds = kinds if settings.library is not None else kinds[1:]
+        self._kinds = kinds if settings.finds else kinds[1:]
 
     async def write(self, name: str, seed: int) -> list[Draft]:
         """One request's drafts; those for tools that there are not are dropped already.
