@@ -6,6 +6,7 @@ A list of answers stands for the model that writes the code.
 from __future__ import annotations
 
 import io
+import sys
 import zipfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from sport.blobs import BlobStore
 from sport.sandbox import ForkSandbox
 from sport.synthesis.making import FileMaker, Kind, Made, MakingFailed, Wanted, as_text
 from sport.tools.convert import ConversionError
+from sport.tools.load import ToolNotFound
 from sport.tools.ocr import ocr
 from sport.types import File
 from synthesis.made_files import (
@@ -174,3 +176,15 @@ async def test_what_is_not_one_text_file_is_named(make, reason: str, code: str) 
     with pytest.raises(MakingFailed) as failed:
         await make("text", code, code)
     assert failed.value.reason == reason and len(str(failed.value)) > 10
+
+
+def test_a_package_that_is_missing_is_named(
+    sandbox: ForkSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = BlobStore(tmp_path).put(FACT.encode(), "text_0.txt", "text/plain")
+    monkeypatch.setitem(sys.modules, "reportlab", None)
+    with pytest.raises(ToolNotFound, match=r"reportlab: pip install 'sport-agents\[makers\]'"):
+        FileMaker(Answers(), sandbox, BlobStore(tmp_path), 100)
+    monkeypatch.setitem(sys.modules, "markitdown", None)
+    with pytest.raises(ToolNotFound, match=r"markitdown: pip install 'sport-agents\[makers\]'"):
+        as_text(file, 100)

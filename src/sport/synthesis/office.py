@@ -28,7 +28,7 @@ MAX_RATIO = 200
 
 _SMALL = 4 << 20
 _TYPES = "[Content_Types].xml"
-_HARMLESS_ADDRESS = re.compile(r"(https?://|mailto:)[^\\]*", re.IGNORECASE)
+_HARMLESS_ADDRESS = re.compile(r"(https?://|mailto:|#)[^\\]*", re.IGNORECASE)
 _EMBEDDED = re.compile(r"(^|/)embeddings/", re.IGNORECASE)
 _ACTIVE = re.compile(
     rb"macroEnabled|vbaProject|activeX|oleObject|externalLink",
