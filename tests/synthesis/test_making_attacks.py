@@ -135,7 +135,7 @@ async def test_no_environment_is_seen(attack: Attack, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("reason", "code"), [
-    ("sandbox: timeout", "while True: pass"),
+    pytest.param("sandbox: timeout", "while True: pass", marks=pytest.mark.slow),
     ("sandbox: memory", "x = bytearray(1 << 30)"),
     ("sandbox: disk", "open('file_0.txt', 'w').truncate(600 << 20)"),
     pytest.param("sandbox: died", "import os, time\nfor _ in range(100):\n"
