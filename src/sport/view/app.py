@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp
 
+from sport.blobs import BlobError
 from sport.jsonl import StoreError
 from sport.types import File
 from sport.view import pages
@@ -22,6 +23,8 @@ from sport.view.label import Labels
 from sport.view.pictures import picture
 from sport.view.search import PAGE, Filter
 from sport.view.site import STATIC, asset
+from sport.view.tasks import TaskFilter, document, saved_as
+from sport.view.tasks_page import tasks_page
 
 _UNCHANGED = 204  # htmx leaves the page as it is
 
@@ -50,9 +53,17 @@ class Served:
         """Address of a comparison."""
         return f"{self.page(run, 'compare')}?{urlencode(choice)}"
 
+    def tasks(self, run: str, wanted: TaskFilter) -> str:
+        """Address of tasks that a model made."""
+        return self.page(run, "tasks") + wanted.query()
+
     def picture(self, run: str, file: File) -> str:
         """Address of a picture."""
         return f"/blob/{quote(run, safe='')}/{file.sha256}"
+
+    def document(self, run: str, file: File) -> str:
+        """Address of a file to be saved."""
+        return f"/file/{quote(run, safe='')}/{file.sha256}"
 
 
 def make_app(book: Book, hosts: Sequence[str]) -> ASGIApp:
@@ -74,6 +85,7 @@ def make_app(book: Book, hosts: Sequence[str]) -> ASGIApp:
     _add_files(app, book)
     _add_labels(app, book)
 
+    @app.exception_handler(BlobError)
     @app.exception_handler(StoreError)
     @app.exception_handler(sqlite3.Error)
     @app.exception_handler(OSError)
@@ -102,6 +114,16 @@ def _wanted(
     kind: str = "",
 ) -> Filter:
     return Filter(q, place, flag, tool, error, kind)
+
+
+def _wanted_tasks(
+    of: str = "",
+    fate: str = "",
+    q: Annotated[str, Query(max_length=200)] = "",
+    draw: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    first: Annotated[int, Query(ge=0, le=10**9)] = 0,
+) -> TaskFilter:
+    return TaskFilter(of, fate, q, draw, first)
 
 
 def _add_pages(app: FastAPI, book: Book) -> None:
@@ -140,6 +162,13 @@ def _add_pages(app: FastAPI, book: Book) -> None:
         except KeyError:
             raise HTTPException(404, "There is no such trajectory.") from None
 
+    @app.get("/r/{run}/tasks", response_class=HTMLResponse)
+    def tasks(entry: Named, wanted: Annotated[TaskFilter, Depends(_wanted_tasks)]) -> str:
+        try:
+            return tasks_page(site, entry.run, entry.slug, wanted)
+        except KeyError:
+            raise HTTPException(404, "There are no such tasks.") from None
+
     @app.get("/r/{run}/compare", response_class=HTMLResponse)
     def compare(
         entry: Named, before: str = "", after: str = "", show: str = "changed", task: str = ""
@@ -173,6 +202,18 @@ def _add_files(app: FastAPI, book: Book) -> None:
             "Content-Security-Policy": "default-src 'none'; sandbox",
         }
         return Response(data, media_type=media_type, headers=headers)
+
+    @app.get("/file/{run}/{sha256}")
+    def file(entry: Named, sha256: str) -> Response:
+        found = document(entry.run, sha256)
+        if found is None:
+            raise HTTPException(404)
+        headers = {
+            "Content-Disposition": f'attachment; filename="{saved_as(found)}"',
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+        }
+        data = entry.run.blobs.read(found)
+        return Response(data, media_type="application/octet-stream", headers=headers)
 
 
 def _add_labels(app: FastAPI, book: Book) -> None:

@@ -15,6 +15,7 @@ from sport.view.search import FLAGS, Filter, choices, find, neighbours
 from sport.view.site import Site, render
 from sport.view.status import Status, status_of
 from sport.view.steps import step_views
+from sport.view.tasks import names
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def run_page(site: Site, entry: Entry, template: str = "run.html") -> str:
         state=entry.state(),
         status=status_of(entry.run),
         entry=entry,
+        tasks=bool(names(entry.run)),
+        synthesis=(),
         wrong_of=lambda place: Filter(place=place, flag="wrong"),
     )
 
@@ -148,8 +151,8 @@ def compare_page(
     """Two sets of trajectories on the same tasks; or, with ``task``, one task in both."""
     found = comparison.rows(show)
     page = _Links(site, entry, comparison, show)
-    names = [name for name, _ in found]
-    at = names.index(task) if task in names else None
+    every = [name for name, _ in found]
+    at = every.index(task) if task in every else None
     return render(
         "compare.html",
         site,
@@ -172,8 +175,8 @@ def compare_page(
             for name, (a, b) in found[:limit]
         ],
         pair=comparison.pair(task) if task else None,
-        previous=page.of(names[at - 1]) if at else "",
-        next=page.of(names[at + 1]) if at is not None and at + 1 < len(names) else "",
+        previous=page.of(every[at - 1]) if at else "",
+        next=page.of(every[at + 1]) if at is not None and at + 1 < len(every) else "",
     )
 
 

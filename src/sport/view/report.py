@@ -14,6 +14,7 @@ from sport.store import Run
 from sport.view.index import Index
 from sport.view.overview import overview
 from sport.view.site import Report, render
+from sport.view.tasks_page import report_section
 
 
 def write_report(run: Run) -> Path:
@@ -30,7 +31,7 @@ def write_report(run: Run) -> Path:
     found = overview(run, index)
     if found.main:
         _write(run.path / "report.png", curve_png(found.main))
-    page = render("run.html", Report(), run=run, slug="", over=found)
+    page = render("run.html", Report(), run=run, slug="", over=found, **report_section(run))
     target = run.path / "report.html"
     _write(target, page.encode("utf-8", "replace"))
     return target

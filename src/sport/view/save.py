@@ -18,6 +18,8 @@ from sport.view.comparison import Comparison, sides_of
 from sport.view.pictures import extension
 from sport.view.search import Filter, find
 from sport.view.site import STATIC, asset
+from sport.view.tasks import TaskFilter, made, names, saved_as
+from sport.view.tasks_page import tasks_page
 
 LISTED = 1000
 """Trajectories of one page of the list."""
@@ -40,6 +42,16 @@ class _Copy:
         if file.sha256 not in self.pictures:
             self.pictures[file.sha256] = self._copied(run, file)
         return self.pictures[file.sha256]
+
+    def document(self, run: str, file: File) -> str:
+        """Copies a document, and gives its name; an empty one where its bytes are not there."""
+        try:
+            data = self.book[run].run.blobs.read(file)
+        except BlobError:
+            return ""
+        name = f"files/{hashlib.sha256(data).hexdigest()}/{saved_as(file)}"
+        _write(self.folder / name, data)
+        return name
 
     def _copied(self, run: str, file: File) -> str:
         try:
@@ -89,6 +101,15 @@ class Saved:
             self._copy.owed.append(choice)
         return self.page(run, "compare", name)
 
+    def tasks(self, run: str, wanted: TaskFilter) -> str:
+        """Relative address of tasks; nothing is drawn or looked for anew."""
+        return "" if wanted.draw or wanted.q else self.page(run, _tasks_name(wanted))
+
+    def document(self, run: str, file: File) -> str:
+        """Relative address of a file, which is copied; empty where its bytes are not there."""
+        name = self._copy.document(run, file)
+        return self._up + name if name else ""
+
     def picture(self, run: str, file: File) -> str:
         """Relative address of a picture, which is copied."""
         name = self._copy.picture(run, file)
@@ -130,6 +151,7 @@ def _pages(copy: _Copy, entry: Entry) -> Iterator[tuple[str, str]]:
         yield _list_name(first), pages.list_page(site, entry, _ALL, first, LISTED)
         for row in find(entry.index, _ALL, first, LISTED).rows:
             yield f"t/{row['key']}", pages.trajectory_page(below, entry, row["key"], _ALL)
+    yield from _task_pages(site, entry)
     sides = sides_of(copy.book, entry)
     if not sides:
         return
@@ -139,6 +161,25 @@ def _pages(copy: _Copy, entry: Entry) -> Iterator[tuple[str, str]]:
         choice = copy.owed.popleft()
         page = pages.compare_page(below, entry, comparison, "all", choice["task"])
         yield f"compare/{_comparison_name(choice)}", page
+
+
+def _task_pages(site: Saved, entry: Entry) -> Iterator[tuple[str, str]]:
+    """The tasks of every round: a sample, and of every fate all drafts."""
+    every = names(entry.run)
+    if every:
+        yield "tasks", tasks_page(site, entry.run, entry.slug, TaskFilter())
+    for name in every:
+        counts = {"": 1, **made(entry.run, name).fates}
+        for fate, count in counts.items():
+            for first in range(0, count, LISTED):
+                wanted = TaskFilter(of=name, fate=fate, first=first)
+                page = tasks_page(site, entry.run, entry.slug, wanted, LISTED)
+                yield _tasks_name(wanted), page
+
+
+def _tasks_name(wanted: TaskFilter) -> str:
+    digest = hashlib.blake2b(wanted.query().encode(), digest_size=8).hexdigest()
+    return f"tasks-{digest}"
 
 
 def _list_name(first: int) -> str:

@@ -26,6 +26,7 @@ from sport.types import File
 from sport.untrusted import clip, shown
 from sport.view.places import title_of
 from sport.view.search import Filter
+from sport.view.tasks import TaskFilter
 
 STATIC = {
     "sport.css": "text/css; charset=utf-8",
@@ -69,8 +70,16 @@ class Site(Protocol):
         """Address of a comparison: ``before``, ``after``, ``show`` and ``task``."""
         ...
 
+    def tasks(self, run: str, wanted: TaskFilter) -> str:
+        """Address of tasks that a model made; empty where they have no page."""
+        ...
+
     def picture(self, run: str, file: File) -> str:
         """Address of a picture; empty where it cannot be shown."""
+        ...
+
+    def document(self, run: str, file: File) -> str:
+        """Address under which a file is saved; empty where it cannot be."""
         ...
 
 
@@ -98,6 +107,14 @@ class Report:
 
     def comparison(self, run: str, choice: Mapping[str, str]) -> str:
         """There are no other pages."""
+        return ""
+
+    def tasks(self, run: str, wanted: TaskFilter) -> str:
+        """There are no other pages."""
+        return ""
+
+    def document(self, run: str, file: File) -> str:
+        """Nothing but pictures is in the page."""
         return ""
 
     def picture(self, run: str, file: File) -> str:
