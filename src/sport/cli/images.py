@@ -12,7 +12,7 @@ import typer
 from sport.cli.guard import guarded, stderr, stdout
 
 if TYPE_CHECKING:
-    from sport.library import AddReport, Library
+    from sport.library import Library
     from sport.library.describe import CaptionWriter
     from sport.library.embed import Embedder
     from sport.remote.config import ServerSettings
@@ -88,7 +88,8 @@ def add(
                 lambda done, total: progress.update(task, completed=done, total=total),
                 writer,
             )
-        _print(report, every)
+        for line in report.told(None if every else _SHOWN):
+            stdout.print(line, markup=False, soft_wrap=True)
 
 
 @app.command("search")
@@ -191,23 +192,3 @@ def _server(
     except ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise LibraryError(f"--{what}-url: {said}") from None
-
-
-def _print(report: AddReport, every: bool) -> None:
-    counts = {
-        "added": report.added,
-        "in already": report.known,
-        "with another caption": report.recaptioned,
-        "captions written": report.written,
-        "embedded": report.embedded,
-        "near-duplicates": len(report.near),
-        "skipped": len(report.skipped),
-    }
-    summary = ", ".join(f"{count} {name}" for name, count in counts.items())
-    stdout.print(summary, markup=False, soft_wrap=True)
-    lines = [f"nearly equal ({n.distance} of 64 bits): {n.path} and {n.other}" for n in report.near]
-    lines += [f"skipped {skipped.path}: {skipped.reason}" for skipped in report.skipped]
-    for line in lines if every else lines[:_SHOWN]:
-        stdout.print(line, markup=False, soft_wrap=True)
-    if len(lines) > _SHOWN and not every:
-        stdout.print(f"… and {len(lines) - _SHOWN} more; --all names them", markup=False)

@@ -141,6 +141,30 @@ class AddReport:
     near: list[Near] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
+    def told(self, most: int | None = None) -> list[str]:
+        """The counts in a line, and a line for each picture that there is something to say of.
+
+        Args:
+            most: How many of these at most, and how to see the others is said.
+        """
+        counts = {
+            "added": self.added,
+            "in already": self.known,
+            "with another caption": self.recaptioned,
+            "captions written": self.written,
+            "embedded": self.embedded,
+            "near-duplicates": len(self.near),
+            "skipped": len(self.skipped),
+        }
+        lines = [
+            *(f"nearly equal ({n.distance} of 64 bits): {n.path} and {n.other}" for n in self.near),
+            *(f"skipped {skipped.path}: {skipped.reason}" for skipped in self.skipped),
+        ]
+        rest = len(lines) - (len(lines) if most is None else most)
+        more = [f"… and {rest} more; `sport images add … --all` names them"] if rest > 0 else []
+        summary = ", ".join(f"{count} {name}" for name, count in counts.items())
+        return [summary, *lines[:most], *more]
+
 
 @dataclass(frozen=True)
 class Stats:

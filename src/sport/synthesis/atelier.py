@@ -24,6 +24,7 @@ from sport.assemble import entered
 from sport.evals.contamination import check, items_of, kept_apart
 from sport.jsonl import read_lines, write_whole
 from sport.library import Library
+from sport.library.describe import CaptionWriter
 from sport.library.embed import Embedder, SentenceFolder
 from sport.library.endpoint import EmbeddingServer
 from sport.remote.client import ChatClient
@@ -167,15 +168,12 @@ class Atelier:
         return library
 
     def _take_in(self, library: Library, folders: Sequence[Path]) -> None:
-        report = library.add(folders)
-        self._progress.say(
-            f"library: {report.added} pictures added, {report.known} in it already, "
-            f"{len(report.skipped)} skipped"
-        )
-        for skipped in report.skipped[:_SHOWN]:
-            self._progress.say(f"  {skipped.path}: {skipped.reason}")
-        if len(report.skipped) > _SHOWN:
-            self._progress.say(f"  … and {len(report.skipped) - _SHOWN} more")
+        """Fills the library; pictures without a caption get one from the model that checks."""
+        server = self._settings.checking
+        assert server.model is not None, "the recipe was validated"
+        writer = CaptionWriter(server, server.model, self._ledger)
+        for line in library.add(folders, writer=writer).told(_SHOWN):
+            self._progress.say(f"library: {line}")
 
     def _finder(self, name: str, journal: Journal) -> Finder:
         share = self._run.recipe.evaluation.held_out
