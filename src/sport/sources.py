@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from sport.blobs import BlobStore
 from sport.config import Recipe
 from sport.evals.base import Benchmark, Score
-from sport.synthesis.config import GrammarSettings, LLMSettings
+from sport.synthesis.config import CaptionSettings, GrammarSettings, LLMSettings
 from sport.tasks import load_tasks, split_by_file
 from sport.types import Task, Trajectory, derive_seed
 
@@ -73,6 +73,8 @@ def open_source(recipe: Recipe, blobs: BlobStore, write: Write | None = None) ->
     if isinstance(recipe.synthesis, LLMSettings):
         assert write is not None, "whoever opens such a source can write, or plans without one"
         return WrittenTasks(recipe, write)
+    if isinstance(recipe.synthesis, CaptionSettings):
+        return CaptionedPictures(recipe, blobs)
     return PocketWorld(recipe, blobs)
 
 
@@ -177,3 +179,46 @@ class WrittenTasks(_Unlabelled):
     def evaluation(self, split: str) -> Sequence[Task]:
         """As many as the recipe's share of a round's tasks."""
         return self._write(split, max(1, round(self._share * self._per_round)), 0)
+
+
+class CaptionedPictures(_Unlabelled):
+    """Tasks over a user's captioned pictures, made by rules; some pictures are held out."""
+
+    def __init__(self, recipe: Recipe, blobs: BlobStore) -> None:
+        """Reads the library at once, so that what is wrong with it shows at the start.
+
+        Raises:
+            LibraryError: It cannot be read, or is too small.
+        """
+        from sport.library import Library
+        from sport.synthesis.captions import FEWEST, CaptionSynthesizer
+        from sport.synthesis.split import held_out
+
+        settings, share = recipe.synthesis, recipe.evaluation.held_out
+        assert isinstance(settings, CaptionSettings)
+        self._per_round, self._seed = settings.tasks_per_round, recipe.seed
+        self._held_out = max(1, round(share * self._per_round))
+        own = blobs.folder.parent / "synthesis" / "library"
+        library = Library.open(own if settings.library is None else recipe.path(settings.library))
+        if settings.pictures:
+            library.add([recipe.path(folder) for folder in settings.pictures])
+        pictures = library.pictures()
+        held = held_out((p.file.sha256 for p in pictures), share, FEWEST)
+        self._makers = {
+            side: CaptionSynthesizer(
+                [p for p in pictures if (p.file.sha256 in held) == side],
+                recipe.tools,
+                blobs.folder,
+                max_pixels=recipe.images.max_pixels,
+            )
+            for side in (False, True)
+        }
+
+    def train(self, round: int) -> list[Task]:
+        """Fresh tasks: those that come after the ones of the rounds before."""
+        start = (round - 1) * self._per_round
+        return self._makers[False].synthesize(start + self._per_round, self._seed)[start:]
+
+    def evaluation(self, split: str) -> Sequence[Task]:
+        """Tasks over other pictures, as many as the recipe's share of a round's."""
+        return self._makers[True].synthesize(self._held_out, self._seed)

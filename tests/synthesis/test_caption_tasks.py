@@ -2,13 +2,15 @@
 
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from library.sample_pictures import PICTURES, sample
+from sport.cli import app
 from sport.library import Library, LibraryError
+from sport.store import Run
 from sport.synthesis.captions import CaptionSynthesizer
 from sport.synthesis.nouns import stems, things
 from sport.types import Task
@@ -35,8 +37,7 @@ def library(tmp_path_factory) -> Library:
 
 
 def made(library: Library, blobs: Path, n: int = 60, seed: int = 1, tools=ALL, **options):
-    named = [SimpleNamespace(name=name) for name in tools]
-    return CaptionSynthesizer(library, named, blobs, **options).synthesize(n, seed)
+    return CaptionSynthesizer(library.pictures(), tools, blobs, **options).synthesize(n, seed)
 
 
 def names(task: Task) -> list[str]:
@@ -146,7 +147,7 @@ def test_pictures_that_have_something_in_common_are_compared(tmp_path) -> None:
 
 def test_too_few_pictures_are_an_error(library, tmp_path) -> None:
     few = dict(list(PICTURES.items())[:3])
-    with pytest.raises(LibraryError, match="holds 3 pictures, too few"):
+    with pytest.raises(LibraryError, match="are 3 pictures, too few"):
         made(filled(tmp_path / "few", few), tmp_path)
     with pytest.raises(LibraryError, match="sport images add DIR"):
         made(Library.open(tmp_path / "none"), tmp_path)
@@ -173,3 +174,40 @@ def test_too_few_pictures_are_an_error(library, tmp_path) -> None:
 )
 def test_things_that_captions_name(caption: str, shown: list[str]) -> None:
     assert [thing.shown for thing in things(caption)] == shown
+
+
+def test_a_run_over_captioned_pictures_needs_no_model(tmp_path: Path) -> None:
+    """By `sport synth`: fresh tasks every round, and other pictures held out."""
+    filled(tmp_path, PICTURES)
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        'tools = ["objectlocation", "ocr"]\n[synthesis]\nkind = "captions"\n'
+        'pictures = ["photos"]\ntasks_per_round = 6\n[evaluation]\nheld_out = 0.45\n'
+        '[policy]\nkind = "script"\nmodel = "script:policy"\n'
+    )
+    (tmp_path / "script.py").write_text(
+        "from sport.policy.scripted import ScriptedPolicy, action\n"
+        "policy = ScriptedPolicy([action('final_answer(1)')])\n"
+    )
+    out = str(tmp_path / "run")
+    arguments = [str(recipe), "--out", out, "-o", "rounds=0"]
+    for command in (["run"], ["synth", "--round", "1"], ["synth", "--round", "2"]):
+        done = CliRunner().invoke(app, [command[0], *arguments, *command[1:]])
+        assert done.exit_code == 0, done.output
+    run = Run.open(out)
+    held, first, second = run.tasks("held-out"), run.tasks(round=1), run.tasks(round=2)
+    assert (len(held), len(first), len(second)) == (3, 6, 6)
+    assert len({t.query for t in (*first, *second)}) > 6
+
+    def pictures(tasks: list[Task]) -> set[str]:
+        return {file.sha256 for task in tasks for file in task.files}
+
+    assert pictures(held).isdisjoint(pictures([*first, *second]))
+
+
+def test_too_few_pictures_for_both_sides_are_told(tmp_path: Path) -> None:
+    filled(tmp_path, dict(list(PICTURES.items())[:5]))
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('tools = ["ocr"]\n[synthesis]\nkind = "captions"\nlibrary = "library"\n')
+    done = CliRunner().invoke(app, ["synth", str(recipe), "--out", str(tmp_path / "run")])
+    assert done.exit_code == 1 and "too few to make tasks of" in done.output

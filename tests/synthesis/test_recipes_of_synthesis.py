@@ -33,6 +33,7 @@ def told(*arguments: str | Path) -> str:
         (('model = "writer"', ""), "synthesis.server: `model` is missing"),
         (('library = "library"', "make_files = false"), 'give library = "FOLDER"'),
         (('library = "library"', 'embedder = "x"'), "an embedder needs a library"),
+        (('kind = "llm"', 'kind = "captions"'), "unknown key 'synthesis.seeds'"),
         (('kind = "llm"', 'kind = "lmm"'), 'give kind = "grammar" or kind = "captions"'),
         (("tasks_per_round", "task_per_round"), "Did you mean 'tasks_per_round'?"),
         (("attempts", "atempts"), "Did you mean 'attempts'?"),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from fault_server import FaultServer
@@ -45,7 +46,7 @@ def test_the_files_and_commands_of_the_page(
         recipe = Path("own.toml")
         recipe.write_text(recipe.read_text().replace("http://127.0.0.1:8000/v1", server.url))
         ran = [block for block in BLOCKS if block.mark == "run"]
-        assert len(ran) == 1 and len(BLOCKS) == 4
+        assert len(ran) == 1 and len(BLOCKS) == 5
         for block in ran:
             for line in block.text.splitlines():
                 done = CliRunner().invoke(app, shlex.split(line)[1:])
@@ -73,3 +74,18 @@ def test_the_table_of_settings_is_whole_and_right() -> None:
             shown = list(default) if isinstance(default, tuple) else default
             assert value == (str(shown).lower() if isinstance(shown, bool) else str(shown)), name
     assert len(fields["topics"].default) == 24
+
+
+def test_the_recipe_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's recipe, over a folder of other pictures: it draws too few."""
+    monkeypatch.chdir(tmp_path)
+    for block in BLOCKS:
+        if block.mark.startswith("file: "):
+            Path(block.mark.removeprefix("file: ")).write_text(block.text)
+    subprocess.run([sys.executable, "draw.py"], check=True, timeout=60)
+    for number, name in enumerate(("lamp", "boat", "horse", "piano")):
+        Image.new("RGB", (60 + number, 40), "navy").save(f"photos/{name}.png")
+        Path(f"photos/{name}.txt").write_text(f"a {name} beside a wall")
+    done = CliRunner().invoke(app, ["synth", "captions.toml"])
+    assert done.exit_code == 0, done.output
+    assert len(Run.open("runs/captions").tasks()) == 10

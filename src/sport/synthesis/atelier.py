@@ -43,6 +43,7 @@ from sport.synthesis.making import FileMaker
 from sport.synthesis.mix import Mix, mix_of
 from sport.synthesis.queries import Writer
 from sport.synthesis.seeds import draft_seeds, load_seeds
+from sport.synthesis.split import held_out
 from sport.types import Task, Trajectory, derive_seed
 from sport.verify.trajectory import TrajectoryRules
 
@@ -99,7 +100,7 @@ class Atelier:
         write_whole(self._file(name, "-drafts.jsonl"), "".join(f"{line}\n" for line in lines))
         if not found.fates.get(KEPT):
             raise SynthesisError(
-                f"no task could be made: {in_words(found)}. All drafts are in "
+                f"{name}: no task could be made: {in_words(found)}. All drafts are in "
                 f"{self._file(name, '-drafts.jsonl')}."
             )
         self._progress.say(f"{name}: {in_words(found)}")
@@ -176,12 +177,18 @@ class Atelier:
             self._progress.say(f"library: {line}")
 
     def _finder(self, name: str, journal: Journal) -> Finder:
-        share = self._run.recipe.evaluation.held_out
+        held: frozenset[str] = frozenset()
+        measured = {file.sha256 for task in self._run.tasks(HELD_OUT) for file in task.files}
+        if self._library is not None:
+            every = (picture.file.sha256 for picture in self._library.pictures())
+            held = held_out(every, self._run.recipe.evaluation.held_out)
 
         def allowed(sha256: str) -> bool:
             """Whether a picture belongs to the tasks held out, or to the others, as it should."""
-            held = derive_seed("held out", sha256) % 1000 < 1000 * share
-            return held == (name == HELD_OUT)
+            if name == HELD_OUT:
+                return sha256 in held
+            # Where pictures were added since, those of the tasks held out may be others.
+            return sha256 not in held and sha256 not in measured
 
         return Finder(
             self._library,

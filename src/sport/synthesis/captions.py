@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from sport.blobs import BlobStore
 from sport.images import MAX_PIXELS, ingest
-from sport.library import Entry, Library, LibraryError
+from sport.library import Entry, LibraryError
 from sport.synthesis.nouns import UNMENTIONED, Thing, stems, things
 from sport.types import File, Gold, Task, derive_seed
 
@@ -36,15 +35,6 @@ _TEXTS = frozenset(
     write written""".split()
 )
 """Stems of words that tell of text in a picture."""
-
-
-class NamedTool(Protocol):
-    """A tool, of which the name alone matters."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -80,8 +70,8 @@ class CaptionSynthesizer:
 
     def __init__(
         self,
-        library: Library,
-        tools: Sequence[NamedTool],
+        pictures: Sequence[Entry],
+        tools: Collection[str],
         blobs: Path,
         *,
         reuse: int = 8,
@@ -90,23 +80,22 @@ class CaptionSynthesizer:
         """Reads the captions.
 
         Args:
-            library: The pictures.
-            tools: Those of the recipe: only tasks that one of them helps with are made.
+            pictures: Those of a library, or some of them.
+            tools: The names of the recipe's: only tasks that one of them helps with are made.
             blobs: Blob folder to which the pictures of the tasks go.
             reuse: In how many tasks a picture is used, as long as there are enough others.
             max_pixels: Largest area of a picture.
 
         Raises:
-            LibraryError: The library is empty or too small, or no tool helps with any task.
+            LibraryError: The pictures are too few, or no tool helps with any task.
         """
-        self._entries = library.pictures()
+        self._entries = pictures
         if len(self._entries) < FEWEST:
             raise LibraryError(
-                f"The library holds {len(self._entries)} pictures, too few to make tasks of: add "
-                f"at least {FEWEST}, with captions, by sport images add DIR."
+                f"There are {len(self._entries)} pictures, too few to make tasks of: add at least "
+                f"{FEWEST}, with captions."
             )
-        names = {tool.name for tool in tools}
-        self._kinds = [make for make, needed in _KINDS.items() if names & needed]
+        self._kinds = [make for make, needed in _KINDS.items() if needed.intersection(tools)]
         if not self._kinds:
             known = ", ".join(sorted(set().union(*_KINDS.values())))
             raise LibraryError(

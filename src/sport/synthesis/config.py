@@ -30,14 +30,25 @@ class GrammarSettings(Settings):
 
 
 class CaptionSettings(Settings):
-    """Tasks over a library of captioned pictures, made by rules, with no model."""
+    """Tasks over captioned pictures, made by rules, with no model."""
 
     kind: Literal["captions"]
     """`captions`."""
     tasks_per_round: int = Field(100, ge=1)
     """Fresh tasks that every round explores."""
-    library: str
-    """Folder of the library, as `sport images add` fills it."""
+    pictures: tuple[str, ...] = ()
+    """Folders of captioned pictures that are taken into the library first."""
+    library: str | None = None
+    """Folder of the library, as `sport images add` fills it; where there are `pictures`, by
+    default one in the run's folder."""
+
+    @model_validator(mode="after")
+    def _some_pictures(self) -> Self:
+        if self.library is None and not self.pictures:
+            raise ValueError(
+                'synthesis: there are no pictures: give pictures = ["FOLDER"] or library = "FOLDER"'
+            )
+        return self
 
 
 class LLMSettings(Settings):
