@@ -110,6 +110,11 @@ class Made:
         return Counter(draft.fate for draft in self.drafts)
 
     @property
+    def counts(self) -> list[tuple[str, int]]:
+        """The fates with their counts: the kept ones, then the most frequent."""
+        return sorted(self.fates.items(), key=lambda item: (item[0] != KEPT, -item[1]))
+
+    @property
     def kept(self) -> int:
         """How many became tasks."""
         return self.fates[KEPT]
