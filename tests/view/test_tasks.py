@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from made_run import HOSTILE
+from sport.types import File
 from sport.view.book import Book
 from sport.view.report import write_report
 from sport.view.save import save
+from sport.view.tasks import saved_as
 from view.conftest import make_run
 from view.drafted import DOCUMENT, DROPPED, KEPT_DRAFTS, write_drafts
 
@@ -36,6 +38,7 @@ def written(tmp_path, serving):
 
 def test_figures_stand_at_the_top_with_costs_per_kept_task(written):
     _, page = written.ask(f"{PAGE}?of=round-1")
+    assert not re.search(r"<script(?![^>]*src=\"/static/)|<style|\sstyle=|\son\w+=", page)
     words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     assert f"kept {KEPT_DRAFTS} of {KEPT_DRAFTS} wanted 1 of them rewritten" in words
     assert f"dropped {sum(DROPPED.values())} " in words and "1 good, and more than" in words
@@ -107,6 +110,15 @@ def test_only_files_of_drafts_are_given_away(tmp_path, serving):
     )
     (run.blobs.folder / document[-64:-62] / document[-64:]).write_bytes(b"changed")
     assert served.ask(document)[0] == 503
+
+
+@pytest.mark.parametrize(
+    ("name", "saved"),
+    [("sales 2024.XLSX", "sales_2024.xlsx"), ("a.html", "a.bin"), ("../../x.svg", "x.bin"),
+     ("run.pdf.exe", "run_pdf.bin"), ('a".txt', "a_.txt"), ("plain", "plain.bin")],
+)  # fmt: skip
+def test_nothing_is_saved_under_a_name_that_runs(name, saved):
+    assert saved_as(File(name=name, sha256="0" * 64, media_type="")) == saved
 
 
 def test_what_is_not_there_is_not_found(written, demo):
