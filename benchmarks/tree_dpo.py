@@ -131,8 +131,8 @@ def ratios_of(rows: dict[str, Row]) -> Row:
     ``*_is_bound`` tells that the other one was stopped, so that the ratio is a lower bound.
     """
     tree, trl = rows["tree"], [rows[arm] for arm in rows if arm in TRL]
-    # Where one setting finished, those that were stopped took longer.
-    fastest = min([r for r in trl if r["finished"]] or trl, key=lambda r: r["cpu_s"])
+    # One that was stopped took longer than its limit: it decides only where all others did, too.
+    fastest = min(trl, key=lambda r: r["cpu_s"])
     leanest = min(trl, key=lambda r: r["grown_mb"])
     lean = min((rows[a] for a in ("tree", "tree-gc")), key=lambda r: r["grown_mb"])
     pairwise, tokens = rows["pairwise"], _pair_tokens(rows)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+_in_force = (1 << 25, 1 << 26)
+"""What was set last; before anything was, where glibc's own adjustment ends."""
 
 
 def keep_freed_memory() -> None:
@@ -27,8 +32,21 @@ def return_freed_memory() -> None:
     _set(threshold=1 << 16, trim=1 << 20)
 
 
+@contextmanager
+def returning_freed_memory() -> Iterator[None]:
+    """As :func:`return_freed_memory`, for a block; afterwards holds what held before."""
+    before = _in_force
+    return_freed_memory()
+    try:
+        yield
+    finally:
+        _set(*before)
+
+
 def _set(threshold: int, trim: int) -> None:
     """Sets from which size on blocks get a mapping of their own, and when the heap shrinks."""
+    global _in_force
+    _in_force = (threshold, trim)
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -142,6 +142,7 @@ def test_a_library_is_searched_by_the_vectors_of_a_server(photos, tmp_path, mode
         given, made = (
             {h.caption: h.similarity for h in x.search("a cat")} for x in (library, local)
         )
+        assert list(given) == list(made), (given, made)
         assert given == pytest.approx(made, abs=1e-4) and len(given) == 9
     assert library.stats().vectors == {"mini-384": 9}
 

@@ -19,7 +19,10 @@ def test_add_search_and_stats(photos, tmp_path, model) -> None:
     folder = tmp_path / "library"
     added = sport("add", photos, "--library", folder, "--embedder", model)
     assert added.exit_code == 0, added.output
-    assert "9 added, 0 in already, 0 with another caption, 9 embedded" in added.output
+    assert (
+        "9 added, 0 in already, 0 with another caption, 0 captions written, 9 embedded"
+        in added.output
+    )
     assert "broken.jpg" in added.output and "not a picture" in added.output
 
     found = sport("search", "a cat", "--library", folder, "-n", "1")

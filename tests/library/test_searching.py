@@ -11,6 +11,7 @@ from library.sample_pictures import PICTURES
 from sport.library import Library, LibraryError
 from sport.library.embed import SentenceFolder
 from sport.library.fuse import fuse
+from sport.library.records import Caption, Picture
 from sport.library.tables import INDEXED, Tables
 
 SPACE = "the universe far away, full of stars"  # Shares no word with a caption.
@@ -164,6 +165,91 @@ def test_many_vectors_are_indexed_and_their_similarities_stay_exact(tmp_path) ->
     # Those that come after the index was built are found as well.
     tables.add_vectors("m", ["f" * 64], vectors[5:6])
     assert "f" * 64 in [digest for digest, _ in tables.by_nearness("m", vectors[5], 2)]
+
+
+class Numbered:
+    """Stands for an embedding model: the nearer two numbers, the more alike their captions are."""
+
+    name = "numbered"
+    dimension = 2
+
+    def embed(self, texts, request=False):
+        angles = np.array([int(text.split()[-1]) for text in texts]) / 2000
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory) -> Path:
+    """1,500 rows whose captions differ in a number; the pictures themselves are not needed."""
+    folder = tmp_path_factory.mktemp("many")
+    tables = Tables(folder / "tables")
+    captions = [f"thing number {number}" for number in range(1500)]
+    digests = [f"{number:064x}" for number in range(1500)]
+    tables.add(
+        [
+            Picture(digest, digest, f"{caption}.png", Caption(caption), 8, 8, 0)
+            for digest, caption in zip(digests, captions, strict=True)
+        ]
+    )
+    tables.add_vectors("numbered", digests, Numbered().embed(captions))
+    tables.settle()
+    return folder
+
+
+@pytest.fixture
+def many(filled) -> Library:
+    return Library.open(filled, Numbered())
+
+
+@pytest.mark.parametrize("mode", ["text", "dense", "hybrid"])
+def test_pictures_that_are_excluded_make_room_for_others(many, mode) -> None:
+    def found(allow, n=3, **options):
+        hits = many.search("thing 0", n, mode=mode, allow=allow, **options)
+        return [int(hit.file.sha256, 16) for hit in hits]
+
+    assert found(None, 5) == found(lambda digest: True, 5)
+    late = found(lambda digest: int(digest, 16) >= 1300)
+    assert len(late) == 3 and min(late) >= 1300
+    assert found(lambda digest: digest == f"{1499:064x}") == [1499]
+    assert len(found(lambda digest: int(digest, 16) % 2 == 0, 800)) == 750
+    assert found(lambda digest: False) == []
+    if mode == "dense":
+        assert late == [1300, 1301, 1302]
+    # The threshold holds for those as well.
+    close = found(lambda digest: int(digest, 16) >= 200, min_similarity=float(np.cos(0.1015)))
+    assert sorted(close) == [200, 201, 202]
+
+
+def test_without_a_model_pictures_are_excluded_as_well(filled) -> None:
+    library = Library.open(filled)
+    hits = library.search("thing", 4, allow=lambda digest: int(digest, 16) % 500 == 7)
+    assert sorted(int(hit.file.sha256, 16) for hit in hits) == [7, 507, 1007]
+
+
+def test_a_threshold_ends_the_search_before_the_end_of_the_library(many) -> None:
+    asked = []
+    limit = float(np.cos(0.0255))  # Fifty are that close.
+    allow = lambda digest: asked.append(digest) or digest.endswith("f")  # noqa: E731
+    hits = many.search("thing 0", 10, min_similarity=limit, mode="dense", allow=allow)
+    assert len(hits) == 3 and len(asked) == 100
+
+
+def test_all_pictures_are_listed_in_one_order(library, photos, tmp_path) -> None:
+    with pytest.raises(LibraryError, match="sport images add DIR"):
+        library.pictures()
+    library.add([photos])
+    listed = library.pictures()
+    assert {entry.file.name.split(".")[0]: entry.caption for entry in listed} == {
+        name.split(".")[0]: caption for name, caption in PICTURES.items()
+    }
+    other = Library.open(tmp_path / "other")
+    for path in sorted(photos.glob("*.*g"), reverse=True):
+        other.add([path])
+    (photos / "coins.txt").write_text("roman money")
+    library.add([photos])
+    digests = [entry.file.sha256 for entry in other.pictures()]
+    assert [entry.file.sha256 for entry in library.pictures()] == digests
+    assert all(entry.file.path.is_file() for entry in other.pictures())
 
 
 def test_captions_of_the_samples_find_their_pictures(dense) -> None:

@@ -90,6 +90,33 @@ async def test_ordinary_work_stays_within_the_limits() -> None:
         assert (outcome.status, outcome.value) == ("ok", str(50 << 20)), outcome
 
 
+SHARED = """
+import os, signal, time
+shared = b'x' * (120 << 20)
+asleep = os.fork()
+if asleep == 0:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os._exit(1)
+workers = []
+for _ in range(2):
+    worker = os.fork()
+    if worker == 0:
+        time.sleep(0.5)
+        os._exit(7)
+    workers.append(worker)
+ends = [os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) for worker in workers]
+os.waitpid(asleep, os.WUNTRACED)
+ends, os.waitpid(asleep, os.WCONTINUED | os.WNOHANG)
+"""
+
+
+async def test_what_processes_share_counts_once_and_who_stopped_stays_so() -> None:
+    async with ForkSandbox(limits=LIMITS.model_copy(update={"cpu_s": 20.0})) as sandbox:
+        base = await sandbox.open()
+        [outcome] = await sandbox.run(base, [SHARED])
+        assert (outcome.status, outcome.value) == ("ok", "([7, 7], (0, 0))"), outcome
+
+
 async def test_a_folder_that_nests_too_deeply_is_a_breach_and_goes() -> None:
     async with ForkSandbox(limits=LIMITS) as sandbox:
         base = await sandbox.open()
@@ -129,11 +156,11 @@ time.sleep(60)
 
 @contextmanager
 def busy_host() -> Iterator[None]:
-    """A thread that runs Python without a pause, beside the event loop and the watcher."""
-    ended = False
+    """A thread that wants the interpreter's lock all the time."""
+    ended = threading.Event()
 
     def work() -> None:
-        while not ended:
+        while not ended.is_set():
             [number * number for number in range(50)]
 
     thread = threading.Thread(target=work)
@@ -141,17 +168,20 @@ def busy_host() -> Iterator[None]:
     try:
         yield
     finally:
-        ended = True
+        ended.set()
         thread.join()
 
 
 Host = Callable[[], AbstractContextManager[None]]
-HOSTS = pytest.mark.parametrize("host", [nullcontext, busy_host], ids=["idle host", "busy host"])
 
 
 @pytest.mark.slow
-@HOSTS
-async def test_disk_is_overshot_by_at_most_64_mb(host: Host) -> None:
+@pytest.mark.parametrize(
+    ("host", "most"), [(nullcontext, 64), (busy_host, 192)], ids=["idle host", "busy host"]
+)
+async def test_disk_is_overshot_by_at_most_64_mb_and_thrice_that_beside_a_busy_host(
+    host: Host, most: int
+) -> None:
     limits = LIMITS.model_copy(update={"disk_mb": 100, "cpu_s": 20.0})
     async with ForkSandbox(limits=limits) as sandbox:
         base = await sandbox.open()
@@ -159,13 +189,15 @@ async def test_disk_is_overshot_by_at_most_64_mb(host: Host) -> None:
             [outcome] = await sandbox.run(base, [FILES])
         filled = size_of(str(base.workspace.parent))  # what it left, until its base goes on
     assert outcome.status == "disk", outcome
-    assert 100 << 20 < filled < (100 + 64) << 20
+    assert 100 << 20 < filled < (100 + most) << 20
 
 
 @pytest.mark.slow
-@HOSTS
-async def test_memory_of_children_is_overshot_by_at_most_a_quarter(
-    host: Host,
+@pytest.mark.parametrize(
+    ("host", "most"), [(nullcontext, 50), (busy_host, 150)], ids=["idle host", "busy host"]
+)
+async def test_memory_of_children_is_overshot_by_at_most_a_quarter_and_beside_a_busy_host_by_200_ms(
+    host: Host, most: int
 ) -> None:
     limits = LIMITS.model_copy(update={"cpu_s": 20.0})
     async with ForkSandbox(limits=limits) as sandbox:
@@ -175,4 +207,4 @@ async def test_memory_of_children_is_overshot_by_at_most_a_quarter(
         [told] = base.workspace.parent.rglob("told")
         highest = sum(struct.unpack("<3q", told.read_bytes()))
     assert outcome.status == "memory", outcome
-    assert 180 < highest < 1.25 * 200
+    assert 180 < highest < 200 + most

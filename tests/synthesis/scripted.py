@@ -10,10 +10,10 @@ from typing import Any
 
 Body = dict[str, Any]
 STAGES = {
-    "Invent": "queries",
-    "say which files": "needs",
-    "check whether a task": "check",
-    "write Python": "make",
+    "You invent tasks": "queries",
+    "You say which files": "needs",
+    "You check whether a task": "check",
+    "You write Python code": "make",
 }
 
 
@@ -25,11 +25,10 @@ def text_of(body: Body, turn: int = 0) -> str:
 
 def stage_of(body: Body) -> str:
     """Which stage asks."""
-    first = body["messages"][0]["content"]
-    told = first + text_of(body) if isinstance(first, str) else text_of(body)
-    if "Tasks of the kind that is wanted" not in told and "Invent" in told:
-        return "seeds"
-    return next(stage for words, stage in STAGES.items() if words in told)
+    system = body["messages"][0]["content"]
+    [stage] = [stage for words, stage in STAGES.items() if system.startswith(words)]
+    examples = "Tasks of the kind that is wanted" in text_of(body)
+    return "seeds" if stage == "queries" and not examples else stage
 
 
 def query_of(body: Body) -> str:

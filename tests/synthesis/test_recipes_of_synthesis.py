@@ -190,3 +190,28 @@ def test_the_recipe_that_is_shipped_is_whole() -> None:
     recipe = load_recipe(str(Path(__file__).parents[2] / "recipes" / "own-images.toml"))
     assert [*load_recipe_tools(recipe)] == [*recipe.tools]
     assert isinstance(recipe.synthesis, LLMSettings) and recipe.synthesis.finds
+
+
+def test_pictures_without_captions_get_them_from_the_model_that_checks(
+    place: Path, recipe: Recipe
+) -> None:
+    for caption in (place / "photos").glob("*.txt"):
+        caption.unlink()
+
+    def looks(body: Body) -> list[str]:
+        if len(body["messages"]) == 1:
+            return ["A tabby cat next to a rocket on its launch pad"]
+        return few(body)
+
+    with FaultServer(says=few) as writer, FaultServer(says=looks) as looker:
+        more = "make_files = false\n[synthesis.checker]\n"
+        more += f'url = "{looker.url}"\nmodel = "looker"\n'
+        file = recipe(writer.url, 2, f"{more}[evaluation]\nheld_out = 0.0001")
+        text = file.read_text().replace('library = "library"', 'pictures = ["photos"]')
+        file.write_text(text)
+        done = CliRunner().invoke(app, ["synth", str(file), "--out", str(place / "run")])
+        assert done.exit_code == 0, done.output
+    assert "9 captions written" in done.output
+    assert sum(len(r["messages"]) == 1 for r in looker.requests) == 9
+    [cat, _] = Run.open(place / "run").tasks()
+    assert cat.files[0].caption == "A tabby cat next to a rocket on its launch pad"

@@ -35,6 +35,9 @@ PAGE = "Which word stands first on the printed page?"
 CAT = "Does the tabby cat look into the camera?"
 WHICH = "Which of both pictures has more stars, the first or the second?"
 
+CHART = "What stands in the sales chart for May?"
+BUDGET = "How much of the rent of the flat would that book cost?"
+
 WRITTEN: dict[str, Any] = {
     # query: its tools, what it needs, what is thought of it at the first and the second look
     ASTRONAUT: (LOOKS, needs(("photo", "a smiling astronaut in an orange space suit")), verdict()),
@@ -49,7 +52,10 @@ WRITTEN: dict[str, Any] = {
     "How many days does a leap year have?": (["ocr"], needs(web="nothing"), ""),
     "How many elephants cross the wide river?":
         (LOOKS, needs(("photo", "a herd of elephants crossing the Zambezi")), ""),
-    "What stands in the sales chart for May?": (["ocr"], needs(("chart", "sales by month")), ""),
+    CHART: (["ocr"], needs(("chart", "sales by month")), verdict()),
+    BUDGET: (["ocr"], needs(("spreadsheet", "costs of a flat, rent 740"),
+                            ("photo", "a printed page of a book")), verdict()),
+    "Which slide names the founder of the firm?": (["ocr"], needs(("slides", "a firm")), ""),
     PAGE: (["ocr"], needs(("photo", "a printed page of a book")), verdict(solvable=False)),
     CAT: (LOOKS, needs(("photo", "a tabby cat looks into the camera")), verdict(files=False),
           ""),
@@ -64,13 +70,20 @@ WRITTEN: dict[str, Any] = {
         (LOOKS, needs(("sculpture", "a moon of bronze")), ""),
     OF_GAIA: (LOOKS, "", ""),
 }  # fmt: skip
+CODES = {
+    "chart": "import matplotlib.pyplot as plt\nplt.bar(['May'], [4])\nplt.savefig('chart_0.png')",
+    "spreadsheet": "import openpyxl\nbook = openpyxl.Workbook()\n"
+    "book.active.append(['rent', 740])\nbook.save('spreadsheet_0.xlsx')",
+    "slides": "raise OSError('no room')",
+}
 FATES = {
-    "kept": 3,
+    "kept": 5,
     "near-duplicate": 2,
     "unknown tool": 1,
     "no tool": 1,
     "needs no file": 2,
-    "no picture close enough": 2,
+    "no picture close enough": 1,
+    "file not made: code failed": 1,
     "not solvable": 1,
     "unusable answer on its files": 2,
     "refused on its files": 1,
@@ -86,6 +99,9 @@ def played(body: Body) -> list[str | None]:
         if attempt(body) == 0:
             return ['{"tasks": [{"query": "How']
         return [tasks([(query, row[0]) for query, row in WRITTEN.items()])]
+    if stage == "make":
+        [kind] = [kind for kind in CODES if f"Kind of file: {kind}" in text_of(body)]
+        return [f"Here it is:\n```python\n{CODES[kind]}\n```"]
     rewritten = {"Where exactly does the spoon lie beside the cup?": COFFEE}
     query = query_of(body)
     row = WRITTEN.get(query) or WRITTEN[rewritten[query]]
@@ -108,10 +124,10 @@ def gaia(place: Path) -> Path:
 
 
 def test_every_draft_meets_the_fate_that_is_played(place: Path, recipe: Recipe, gaia: Path) -> None:
-    more = "batch = 20\nmake_files = false\nwaves = 1\n[evaluation]\nheld_out = 0.0001\n"
+    more = "batch = 20\nwaves = 1\n[evaluation]\nheld_out = 0.0001\n"
     more += f'keep_apart = ["{gaia}"]\n[synthesis.checker]\nurl = "URL"\nmodel = "looker"\n'
     with FaultServer(says=played) as server:
-        file = recipe(server.url, 3, more.replace("URL", server.url))
+        file = recipe(server.url, 5, more.replace("URL", server.url))
         done = sport("synth", file, "--out", place / "run")
         assert done.exit_code == 0, done.output
     run = Run.open(place / "run")
@@ -119,20 +135,26 @@ def test_every_draft_meets_the_fate_that_is_played(place: Path, recipe: Recipe, 
     assert dict(Counter(d.fate for d in drafts)) == FATES
     found = read_figures(run, "round-1")
     assert found is not None and dict(found.fates) == FATES
-    assert (found.wanted, found.drafts, found.rewritten) == (3, len(WRITTEN), 1)
+    assert (found.wanted, found.drafts, found.rewritten) == (5, len(WRITTEN), 1)
     told = " ".join(done.output.split())
-    assert "round-1: 3 of 3 tasks out of 17 drafts, 1 of them rewritten; dropped: " in told
+    assert "round-1: 5 of 5 tasks out of 19 drafts, 1 of them rewritten; dropped: " in told
     kept = {task.query: task for task in run.tasks(round=1)}
-    assert [*kept] == [ASTRONAUT, WHICH, "Where exactly does the spoon lie beside the cup?"]
+    spoon = "Where exactly does the spoon lie beside the cup?"
+    assert [*kept] == [ASTRONAUT, WHICH, spoon, CHART, BUDGET]
     two = kept[WHICH].files
     assert [f.name for f in two] == ["image_0.png", "image_1.png"]
     assert ["hubble" in two[0].source, "rocket" in two[1].source] == [True, True]
     assert two[0].caption == "many distant galaxies on a black sky, seen by a telescope"
     assert all(f.path.is_file() and f.blobs == run.blobs.folder for f in two)
-    assert found.kinds == {"photo": 3} and found.got == {"found": 4} and found.uses == {1: 4}
+    assert [f.name for f in kept[BUDGET].files] == ["spreadsheet_0.xlsx", "image_0.png"]
+    assert kept[CHART].files[0].source == "made: chart"
+    assert found.kinds == {"photo": 3, "chart": 1, "photo+spreadsheet": 1}
+    assert found.got == {"found": 5, "made": 2} and found.uses == {1: 5}
     looks = [r for r in server.requests if r["model"] == "looker"]
     assert {stage_of(r) for r in looks} == {"check"}
-    assert sorted({query_of(r): pictures(r) for r in looks}.values()) == [1, 1, 1, 1, 1, 1, 1, 2]
+    assert sorted({query_of(r): pictures(r) for r in looks}.values()) == [1] * 9 + [2]
+    [budget] = [text_of(r) for r in looks if query_of(r) == BUDGET]
+    assert "<spreadsheet_0.xlsx>" in budget and "740" in budget
 
 
 def test_the_prompts_hold_the_users_tools_and_seeds(place: Path, recipe: Recipe) -> None:

@@ -12,7 +12,8 @@ import typer
 from sport.cli.guard import guarded, stderr, stdout
 
 if TYPE_CHECKING:
-    from sport.library import AddReport, Library
+    from sport.library import Library
+    from sport.library.describe import CaptionWriter
     from sport.library.embed import Embedder
     from sport.remote.config import ServerSettings
 
@@ -57,6 +58,20 @@ def add(
     embeddings_url: EmbeddingsUrl = None,
     embeddings_model: EmbeddingsModel = None,
     embeddings_key_env: EmbeddingsKey = None,
+    caption_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Captions that are lacking are written by a server with an OpenAI chat API and a "
+            "model that sees pictures."
+        ),
+    ] = None,
+    caption_model: Annotated[
+        str | None, typer.Option(help="What that server calls its model.")
+    ] = None,
+    caption_key_env: Annotated[
+        str | None,
+        typer.Option(metavar="VAR", help="Variable with its key, or VAR_FILE as above."),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Name every skipped file.")] = False,
 ) -> None:
     """Takes pictures in with the captions beside them; what is in already is passed over."""
@@ -65,12 +80,16 @@ def add(
 
         model = _embedder(embedder, embeddings_url, embeddings_model, embeddings_key_env)
         opened = _open(library, model)
+        writer = _writer(caption_url, caption_model, caption_key_env)
         with Progress(console=stderr, transient=True) as progress:
             task = progress.add_task("pictures", total=None)
             report = opened.add(
-                paths, lambda done, total: progress.update(task, completed=done, total=total)
+                paths,
+                lambda done, total: progress.update(task, completed=done, total=total),
+                writer,
             )
-        _print(report, every)
+        for line in report.told(None if every else _SHOWN):
+            stdout.print(line, markup=False, soft_wrap=True)
 
 
 @app.command("search")
@@ -146,6 +165,15 @@ def _embedder(
     return EmbeddingServer(server, str(model))
 
 
+def _writer(url: str | None, model: str | None, key_env: str | None) -> CaptionWriter | None:
+    server = _server("caption", url, model, key_env)
+    if server is None:
+        return None
+    from sport.library.describe import CaptionWriter
+
+    return CaptionWriter(server, str(model))
+
+
 def _server(
     what: str, url: str | None, model: str | None, key_env: str | None
 ) -> ServerSettings | None:
@@ -164,22 +192,3 @@ def _server(
     except ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise LibraryError(f"--{what}-url: {said}") from None
-
-
-def _print(report: AddReport, every: bool) -> None:
-    counts = {
-        "added": report.added,
-        "in already": report.known,
-        "with another caption": report.recaptioned,
-        "embedded": report.embedded,
-        "near-duplicates": len(report.near),
-        "skipped": len(report.skipped),
-    }
-    summary = ", ".join(f"{count} {name}" for name, count in counts.items())
-    stdout.print(summary, markup=False, soft_wrap=True)
-    lines = [f"nearly equal ({n.distance} of 64 bits): {n.path} and {n.other}" for n in report.near]
-    lines += [f"skipped {skipped.path}: {skipped.reason}" for skipped in report.skipped]
-    for line in lines if every else lines[:_SHOWN]:
-        stdout.print(line, markup=False, soft_wrap=True)
-    if len(lines) > _SHOWN and not every:
-        stdout.print(f"… and {len(lines) - _SHOWN} more; --all names them", markup=False)

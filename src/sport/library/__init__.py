@@ -4,6 +4,6 @@ It is a folder: the pictures as content-addressed blobs, and a LanceDB table of 
 """
 
 from sport.library.library import Library
-from sport.library.records import AddReport, Hit, LibraryError, Near, Skipped, Stats
+from sport.library.records import AddReport, Entry, Hit, LibraryError, Near, Skipped, Stats
 
-__all__ = ["AddReport", "Hit", "Library", "LibraryError", "Near", "Skipped", "Stats"]
+__all__ = ["AddReport", "Entry", "Hit", "Library", "LibraryError", "Near", "Skipped", "Stats"]

@@ -14,6 +14,7 @@ from sport.library.hashing import NearIndex
 from sport.library.pictures import take
 from sport.library.records import AddReport, Caption, Near, Picture, Skipped
 from sport.library.tables import Tables
+from sport.types import File
 
 _BATCH = 64
 """Pictures that are written at once, and lost where the process is killed."""
@@ -61,28 +62,59 @@ class Filling:
             self._tables.add_vectors(embedder.name, [p.sha256 for p in batch], vectors)
             self.report.embedded += len(batch)
 
+    def fresh(self, path: Path, caption: Caption) -> Picture | None:
+        """The picture in a file, if it can be used and the library does not hold it."""
+        picture = self._look(path, caption)
+        if picture is not None and picture.sha256 in self._by_digest:
+            self.report.known += 1
+            return None
+        return picture
+
+    def put(self, pictures: Sequence[Picture]) -> None:
+        """Stores pictures that are :meth:`fresh`, in their order."""
+        for start in range(0, len(pictures), _BATCH):
+            self._write([self._added(picture) for picture in pictures[start : start + _BATCH]])
+
+    def file(self, picture: Picture) -> File:
+        """The bytes of a picture that was looked at."""
+        return picture.file(self._blobs.folder)
+
+    def skip(self, shown: str, reason: str) -> None:
+        """Reports a file that is not taken."""
+        self.report.skipped.append(Skipped(shown, reason))
+
     def _one(self, path: Path, caption: Caption) -> Picture | None:
         """The row to write for a file; ``None`` if there is none."""
+        picture = self._look(path, caption)
+        if picture is None:
+            return None
+        held = self._by_digest.get(picture.sha256)
+        return self._added(picture) if held is None else self._recaptioned(held, path, caption)
+
+    def _look(self, path: Path, caption: Caption) -> Picture | None:
+        """The picture in a file: the one that is held, or one that may be new."""
         shown = str(path)
         try:
             with path.open("rb") as stream:
                 original = hashlib.file_digest(stream, "sha256").hexdigest()
             held = self._by_original.get(original)
             if held is not None:
-                return self._recaptioned(held, shown, caption)
+                return held
             picture = take(path, shown, original, caption, self._blobs)
         except (ImageError, OSError) as error:
-            self.report.skipped.append(Skipped(shown, str(error)))
+            self.skip(shown, str(error))
             return None
         if picture.sha256 in self._by_digest:
             self._by_original[original] = self._by_digest[picture.sha256]
-            return self._recaptioned(self._by_digest[picture.sha256], shown, caption)
+        return picture
+
+    def _added(self, picture: Picture) -> Picture:
         self.report.added += 1
         return self._remember(self._compared(picture))
 
-    def _recaptioned(self, held: Picture, shown: str, caption: Caption) -> Picture | None:
+    def _recaptioned(self, held: Picture, path: Path, caption: Caption) -> Picture | None:
         """A picture that the library holds: it changes only with the file that it came from."""
-        if held.caption == caption or held.path != shown:
+        if held.caption == caption or held.path != str(path):
             self.report.known += 1
             return None
         self.report.recaptioned += 1

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sport.blobs import BlobStore
+from sport.library.describe import CaptionWriter, Describing
 from sport.library.embed import Embedder, SentenceFolder
 from sport.library.fill import Filling
 from sport.library.fuse import fuse
-from sport.library.records import AddReport, Hit, LibraryError, Picture, Stats
+from sport.library.records import AddReport, Entry, Hit, LibraryError, Picture, Stats
 from sport.library.scan import scan
 from sport.library.tables import Tables
 
@@ -26,6 +31,9 @@ of ``benchmarks/retrieval.py``."""
 
 _POOL = 100
 """How deep each list goes into a fusion."""
+
+_DEEPER = 4
+"""By how much lists grow where too much of them was excluded."""
 
 
 class Library:
@@ -53,12 +61,20 @@ class Library:
         Raises:
             LibraryError: LanceDB is missing, or a folder is not what it should be.
         """
+        if re.match(r"\w+:/", str(folder)):  # A path has lost the second slash of an address.
+            raise LibraryError(
+                f"{folder} is no folder. A library lies on a disk: copy it there from your object "
+                "storage, or mount that."
+            )
         if isinstance(embedder, Path):
             embedder = SentenceFolder(embedder)
         return cls(Tables(Path(folder).absolute() / "tables"), embedder)
 
     def add(
-        self, paths: Sequence[Path], seen: Callable[[int, int], None] | None = None
+        self,
+        paths: Sequence[Path],
+        seen: Callable[[int, int], None] | None = None,
+        writer: CaptionWriter | None = None,
     ) -> AddReport:
         """Takes pictures in, each once, and brings the index up to date.
 
@@ -68,14 +84,18 @@ class Library:
         Args:
             paths: Folders, with all below them, and single pictures.
             seen: Told, now and then, how many pictures of how many were looked at.
+            writer: Writes captions for pictures that have none. Each is stored when it came, so
+                the same call never asks for it again; pictures that it failed for are skipped.
 
         Raises:
             LibraryError: A path does not exist, or another process fills the library.
+            RemoteError: A server refuses, or is down; what was done is kept.
         """
         found = scan([Path(path) for path in paths], self._folder)
         with self._locked():
             filling = Filling(self._tables, self._blobs, AddReport(skipped=found.skipped))
             filling.take(found.pictures, seen)
+            Describing(filling, self._folder / "captions.jsonl", writer).take(found.bare, seen)
             if self._embedder is not None:
                 filling.embed(self._embedder)
             self._tables.settle()
@@ -87,6 +107,7 @@ class Library:
         n: int = 10,
         min_similarity: float | None = None,
         mode: Mode | None = None,
+        allow: Callable[[str], bool] | None = None,
     ) -> list[Hit]:
         """The pictures whose captions fit a request, the best first.
 
@@ -97,30 +118,42 @@ class Library:
                 are returned however bad they are.
             mode: By words (``text``), by meaning (``dense``) or by both; :data:`DEFAULT` if left
                 out and there is an embedding model, else ``text``.
+            allow: Says of the ``sha256`` of a picture whether it may be a hit. Others take its
+                place, from however far down the lists.
 
         Raises:
             LibraryError: The library is empty; the request is; or it needs an embedding model, or
                 vectors, that there are none of.
         """
         self._check(text, n, min_similarity, mode)
-        if self._embedder is None:
-            words = self._tables.by_words(text, n)
-            return self._hits(words, {})
-        mode = mode or DEFAULT
-        model = self._embedder.name
-        [vector] = self._embedder.embed([text], request=True)
-        pool = max(_POOL, n)
-        words = self._tables.by_words(text, pool) if mode != "dense" else []
-        near = self._tables.by_nearness(model, vector, pool) if mode != "text" else []
-        ranked = {"text": words, "dense": near, "hybrid": fuse(words, near)}[mode]
-        similarity = dict(near)
-        # Without a threshold only those that are returned need one.
-        asked = ranked if min_similarity is not None else ranked[:n]
-        missing = [digest for digest, _ in asked if digest not in similarity]
-        similarity |= self._tables.similarities(model, vector, missing)
-        if min_similarity is not None:
-            ranked = [item for item in ranked if similarity.get(item[0], -1) >= min_similarity]
-        return self._hits(ranked[:n], similarity)
+        mode = mode or (DEFAULT if self._embedder is not None else "text")
+        vector = None
+        if self._embedder is not None:
+            [vector] = self._embedder.embed([text], request=True)
+        depth = max(_POOL, n)
+        while True:
+            lists = self._lists(text, vector, mode, depth)
+            ranked = lists[0] if len(lists) == 1 else fuse(*lists)
+            allowed = [item for item in ranked if allow is None or allow(item[0])]
+            near = dict(lists[-1]) if mode != "text" else {}
+            chosen, similarity = self._close(allowed, n, vector, near, min_similarity)
+            if (
+                len(chosen) >= n
+                or len(allowed) == len(ranked)
+                or all(_ended(found, depth, mode, min_similarity) for found in lists)
+                or depth >= self._tables.count()
+            ):
+                return self._hits(chosen, similarity)
+            depth *= _DEEPER
+
+    def pictures(self) -> list[Entry]:
+        """All pictures with their captions, in the order of their digests.
+
+        Raises:
+            LibraryError: The library is empty.
+        """
+        self._check_filled()
+        return [self._entry(p) for p in sorted(self._tables.pictures(), key=lambda p: p.sha256)]
 
     def stats(self) -> Stats:
         """What the library holds.
@@ -139,21 +172,54 @@ class Library:
             bytes=sum(file.stat().st_size for file in self._folder.rglob("*") if file.is_file()),
         )
 
+    def _lists(
+        self, text: str, vector: NDArray[np.float32] | None, mode: Mode, depth: int
+    ) -> list[list[tuple[str, float]]]:
+        """What a mode goes by, each list the best first: words, nearness, or both."""
+        lists = []
+        if mode != "dense":
+            lists.append(self._tables.by_words(text, depth))
+        if mode != "text" and self._embedder is not None and vector is not None:
+            lists.append(self._tables.by_nearness(self._embedder.name, vector, depth))
+        return lists
+
+    def _close(
+        self,
+        ranked: list[tuple[str, float]],
+        n: int,
+        vector: NDArray[np.float32] | None,
+        near: Mapping[str, float],
+        limit: float | None,
+    ) -> tuple[list[tuple[str, float]], dict[str, float]]:
+        """The first ``n`` that are close enough, and the similarities that are known."""
+        if self._embedder is None or vector is None:
+            return ranked[:n], {}
+        # Without a threshold only those that are returned need a similarity.
+        asked = ranked if limit is not None else ranked[:n]
+        missing = [digest for digest, _ in asked if digest not in near]
+        similarity = {
+            **near,
+            **self._tables.similarities(self._embedder.name, vector, missing),
+        }
+        if limit is not None:
+            ranked = [item for item in ranked if similarity.get(item[0], -1) >= limit]
+        return ranked[:n], similarity
+
+    def _entry(self, picture: Picture) -> Entry:
+        caption = picture.caption
+        file = picture.file(self._blobs.folder)
+        return Entry(
+            file=file, caption=caption.text, source=caption.source, licence=caption.licence
+        )
+
     def _hits(self, ranked: Sequence[tuple[str, float]], similarity: dict[str, float]) -> list[Hit]:
         if not ranked:
             return []
         rows: dict[str, Picture] = self._tables.find([digest for digest, _ in ranked])
         return [
-            Hit(
-                file=rows[digest].file(self._blobs.folder),
-                caption=rows[digest].caption.text,
-                score=score,
-                similarity=similarity.get(digest),
-                source=rows[digest].caption.source,
-                licence=rows[digest].caption.licence,
-            )
-            for digest, score in ranked
-            if digest in rows  # Deleted meanwhile by a process that gives it another caption.
+            Hit(**vars(self._entry(rows[d])), score=score, similarity=similarity.get(d))
+            for d, score in ranked
+            if d in rows  # Deleted meanwhile by a process that gives it another caption.
         ]
 
     def _check_filled(self) -> None:
@@ -197,3 +263,8 @@ class Library:
             yield
         finally:
             os.close(handle)
+
+
+def _ended(found: Sequence[tuple[str, float]], depth: int, mode: Mode, limit: float | None) -> bool:
+    """Whether a longer list would hold nothing more that could be a hit."""
+    return len(found) < depth or (mode == "dense" and limit is not None and found[-1][1] < limit)

@@ -63,28 +63,37 @@ class Picture:
         )
 
 
-@dataclass(frozen=True)
-class Hit:
-    """A picture that a search found.
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A picture with its caption.
 
     Attributes:
         file: The picture.
         caption: What it shows.
-        score: What the hits are ordered by, higher is better: BM25 in the mode ``text``, cosine
-            similarity in ``dense``, the sum of reciprocal ranks in ``hybrid``. Only the order of
-            one search means anything in ``text`` and ``hybrid``.
-        similarity: Cosine similarity of caption and request, in [-1, 1]; ``None`` without an
-            embedding model.
         source: Where the picture comes from.
         licence: Under which terms.
     """
 
     file: File
     caption: str
-    score: float
-    similarity: float | None
     source: str = ""
     licence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit(Entry):
+    """A picture that a search found.
+
+    Attributes:
+        score: What the hits are ordered by, higher is better: BM25 in the mode ``text``, cosine
+            similarity in ``dense``, the sum of reciprocal ranks in ``hybrid``. Only the order of
+            one search means anything in ``text`` and ``hybrid``.
+        similarity: Cosine similarity of caption and request, in [-1, 1]; ``None`` without an
+            embedding model.
+    """
+
+    score: float
+    similarity: float | None
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,7 @@ class AddReport:
         known: Pictures that the library held already, or that came twice.
         recaptioned: Pictures whose caption, source or licence changed since they were added.
         embedded: Captions that got a vector.
+        written: Captions that a model wrote now.
         near: New pictures that nearly equal another; they are kept.
         skipped: Files that were not taken.
     """
@@ -127,8 +137,33 @@ class AddReport:
     known: int = 0
     recaptioned: int = 0
     embedded: int = 0
+    written: int = 0
     near: list[Near] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+
+    def told(self, most: int | None = None) -> list[str]:
+        """The counts in a line, and a line for each picture that there is something to say of.
+
+        Args:
+            most: How many of these at most, and how to see the others is said.
+        """
+        counts = {
+            "added": self.added,
+            "in already": self.known,
+            "with another caption": self.recaptioned,
+            "captions written": self.written,
+            "embedded": self.embedded,
+            "near-duplicates": len(self.near),
+            "skipped": len(self.skipped),
+        }
+        lines = [
+            *(f"nearly equal ({n.distance} of 64 bits): {n.path} and {n.other}" for n in self.near),
+            *(f"skipped {skipped.path}: {skipped.reason}" for skipped in self.skipped),
+        ]
+        rest = len(lines) - (len(lines) if most is None else most)
+        more = [f"… and {rest} more; `sport images add … --all` names them"] if rest > 0 else []
+        summary = ", ".join(f"{count} {name}" for name, count in counts.items())
+        return [summary, *lines[:most], *more]
 
 
 @dataclass(frozen=True)

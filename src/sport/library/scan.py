@@ -20,10 +20,12 @@ class Scan:
 
     Attributes:
         pictures: Each picture with a caption, in the order of the paths.
+        bare: Each picture without one, with its source and licence where they are known.
         skipped: Files that are of no use, with the reason.
     """
 
     pictures: list[tuple[Path, Caption]] = field(default_factory=list)
+    bare: list[tuple[Path, Caption]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
 
@@ -85,14 +87,9 @@ class _Folder:
             caption = Caption(
                 own.text or other.text, own.source or other.source, own.licence or other.licence
             )
-            if caption.text:
-                self._result.pictures.append((picture, caption))
-            else:
-                self._skip(
-                    picture,
-                    f"it has no caption. Write one into {picture.with_suffix('.txt').name} "
-                    "beside it.",
-                )
+            (self._result.pictures if caption.text else self._result.bare).append(
+                (picture, caption)
+            )
 
     def _is_picture(self, file: Path) -> bool:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sport.library.records import Caption, LibraryError, Picture
+from sport.runtime import returning_freed_memory
 
 if TYPE_CHECKING:
     from lancedb.db import DBConnection
@@ -90,10 +91,13 @@ class Tables:
             return []
         return [_picture(row) for row in self._pictures().to_arrow().to_pylist()]
 
+    def count(self) -> int:
+        """How many rows there are."""
+        return self._pictures().count_rows()
+
     def find(self, digests: Sequence[str]) -> dict[str, Picture]:
         """The rows of some pictures."""
-        found = self._pictures().search().where(_among(digests)).limit(len(digests)).to_list()
-        return {row["sha256"]: _picture(row) for row in found}
+        return {row["sha256"]: _picture(row) for row in _rows(self._pictures(), digests)}
 
     def by_words(self, text: str, n: int) -> list[tuple[str, float]]:
         """The captions that share words with a text: digest and BM25 score, the best first."""
@@ -137,7 +141,9 @@ class Tables:
         """The captions nearest to a vector: digest and cosine similarity, the best first."""
         table = self._table(_VECTORS + model)
         query = cast("LanceVectorQueryBuilder", table.search(vector, query_type="vector"))
-        query = query.distance_type("dot").nprobes(_PROBES).limit(n)
+        # As many partitions as hold twice as many vectors, so that all can be had.
+        probes = max(_PROBES, 2 * n // _PARTITION)
+        query = query.distance_type("dot").nprobes(probes).limit(n)
         rows = query.select(["sha256", "_distance"]).to_list()
         # LanceDB calls one minus the inner product a distance.
         return sorted(
@@ -150,27 +156,31 @@ class Tables:
         """The cosine similarities of some captions to a vector; none where one has no vector."""
         if not digests:
             return {}
-        query = self._table(_VECTORS + model).search()
-        rows = query.where(_among(digests)).limit(len(digests)).to_list()
+        rows = _rows(self._table(_VECTORS + model), digests)
         return {row["sha256"]: float(np.dot(row["vector"], vector)) for row in rows}
 
     def settle(self) -> None:
         """Brings the indices up to date and the many small files of adding together."""
+        # Kept by the allocator, what building an index frees is more than what it needs.
+        with returning_freed_memory():
+            for name in self.names():
+                self._settle(name)
+
+    def _settle(self, name: str) -> None:
         from lancedb.index import BTree, IvfFlat
 
-        for name in self.names():
-            table = self._table(name)
-            table.optimize(cleanup_older_than=_KEPT)
-            indexed = {column for index in table.list_indices() for column in index.columns}
-            if name == _PICTURES and "caption" not in indexed:
-                _index_words(table)  # The process that made the table was killed before.
-            if "sha256" not in indexed:
-                table.create_index("sha256", config=BTree())
-            if name != _PICTURES and "vector" not in indexed and table.count_rows() >= INDEXED:
-                # Of whole vectors, so that similarities are exact and only the choice is not.
-                parts = table.count_rows() // _PARTITION
-                config = IvfFlat(distance_type="dot", num_partitions=parts)
-                table.create_index("vector", config=config)
+        table = self._table(name)
+        table.optimize(cleanup_older_than=_KEPT)
+        indexed = {column for index in table.list_indices() for column in index.columns}
+        if name == _PICTURES and "caption" not in indexed:
+            _index_words(table)  # The process that made the table was killed before.
+        if "sha256" not in indexed:
+            table.create_index("sha256", config=BTree())
+        if name != _PICTURES and "vector" not in indexed and table.count_rows() >= INDEXED:
+            # Of whole vectors, so that similarities are exact and only the choice is not.
+            parts = table.count_rows() // _PARTITION
+            config = IvfFlat(distance_type="dot", num_partitions=parts)
+            table.create_index("vector", config=config)
 
     def _pictures(self, make: bool = False) -> Table:
         if make and self.empty:
@@ -224,6 +234,11 @@ def _picture(row: Mapping[str, Any]) -> Picture:
     caption = Caption(row["caption"], row["source"], row["licence"])
     others = ("sha256", "original", "path", "width", "height", "dhash", "near")
     return Picture(caption=caption, **{name: row[name] for name in others})
+
+
+def _rows(table: Table, digests: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    for part in _parts(digests):
+        yield from table.search().where(_among(part)).limit(len(part)).to_list()
 
 
 def _among(digests: Iterable[str]) -> str:

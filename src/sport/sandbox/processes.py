@@ -22,12 +22,14 @@ class Usage(NamedTuple):
 
     Attributes:
         ended: Whether its first thread has ended; others may go on, and hold its memory.
+        stopped: Whether a signal has stopped it.
         cpu_s: CPU time of it and of the children that it has reaped, in seconds.
         threads: Number of threads; one that has ended and waits to be reaped has its last.
         resident: Resident memory, in bytes.
     """
 
     ended: bool
+    stopped: bool
     cpu_s: float
     threads: int
     resident: int
@@ -56,7 +58,8 @@ def _usage(folder: str) -> Usage | None:
     # The name, in parentheses, may hold anything.
     fields = text[text.rindex(b")") + 2 :].split()
     cpu = sum(int(f) for f in fields[11:15]) / _TICKS
-    return Usage(fields[0] in (b"Z", b"X"), cpu, int(fields[17]), int(fields[21]) * _PAGE)
+    ended, stopped = fields[0] in (b"Z", b"X"), fields[0] == b"T"
+    return Usage(ended, stopped, cpu, int(fields[17]), int(fields[21]) * _PAGE)
 
 
 def _threads(pid: int) -> list[int]:
@@ -81,7 +84,12 @@ def memory(pid: int) -> Memory:
     """Memory of a process, by the first thread that lives."""
     for thread in _threads(pid):
         with contextlib.suppress(OSError):
-            lines = [li.split() for li in quick.read(f"/proc/{thread}/smaps_rollup").splitlines()]
+            fd = quick.open(f"/proc/{thread}/smaps_rollup", os.O_RDONLY)
+            try:
+                # It may wait for a lock of the process: nobody else is to wait with it.
+                lines = [line.split() for line in os.read(fd, 4096).splitlines()]
+            finally:
+                quick.close(fd)
             told = {name: int(size) << 10 for name, size, *_ in lines[1:]}
             private = told.get(b"Private_Clean:", 0) + told.get(b"Private_Dirty:", 0)
             return Memory(private, told.get(b"Pss:", 0))
@@ -172,6 +180,31 @@ def send(pid: int, number: int) -> None:
     """Sends a signal to a process that may be gone already."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
+
+
+def hold(pid: int) -> set[int]:
+    """Stops ``pid`` and everything below it.
+
+    Returns:
+        Those that were running, for :func:`release`.
+    """
+    held: set[int] = set()
+    for _ in range(_ROUNDS):
+        tree = [p for p in (pid, *descendants(pid)) if p not in held]
+        running = [p for p in tree if (u := usage(p)) and not u.over and not u.stopped]
+        if not running:
+            break  # else one of them may have forked before it stopped
+        for process in running:
+            send(process, signal.SIGSTOP)
+        held.update(running)
+    return held
+
+
+def release(pid: int, held: Collection[int]) -> None:
+    """Lets those go on that :func:`hold` has stopped; who had been stopped before stays so."""
+    for process in (pid, *descendants(pid)):
+        if process in held:
+            send(process, signal.SIGCONT)
 
 
 def end_descendants(pid: int, spared: Collection[int] = ()) -> int:

@@ -183,15 +183,26 @@ class Watcher:
         bound = (self._limits.memory_mb << 20) + watched.base_memory
         if at_most <= bound:
             return bound - at_most
-        # Forked processes share pages: count those once. Two counts, neither of which tells too
-        # much: the first leaves out what processes below share with each other alone, the second
-        # parts of what the candidate has in common with its world and its siblings.
         pid = watched.process.pid
+        held = processes.hold(pid)  # an exact count takes long, and it would grow meanwhile
+        left = bound - self._memory(pid)
+        if left >= 0:
+            processes.release(pid, held)
+        return left
+
+    @staticmethod
+    def _memory(pid: int) -> int:
+        """Bytes of memory of a process and all below it, what they share counted once.
+
+        The larger of two counts, neither of which tells too much: the first leaves out what
+        processes below share with each other alone, the second parts of what the candidate has in
+        common with its world and its siblings.
+        """
         root = processes.usage(pid)
         below = [processes.memory(p) for p in processes.descendants(pid)]
         alone = (root.resident if root else 0) + sum(m.private for m in below)
         fair = processes.memory(pid).fair + sum(m.fair for m in below)
-        return bound - max(alone, fair)
+        return max(alone, fair)
 
     def _disk(self, watched: Watched) -> bool:
         began = time.monotonic()

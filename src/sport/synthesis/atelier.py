@@ -24,6 +24,7 @@ from sport.assemble import entered
 from sport.evals.contamination import check, items_of, kept_apart
 from sport.jsonl import read_lines, write_whole
 from sport.library import Library
+from sport.library.describe import CaptionWriter
 from sport.library.embed import Embedder, SentenceFolder
 from sport.library.endpoint import EmbeddingServer
 from sport.remote.client import ChatClient
@@ -108,19 +109,21 @@ class Atelier:
         settings, journal = self._settings, Journal(self._file(name, ".jsonl"))
         async with self._clients() as (writing, checking), self._sandbox() as sandbox:
             ask = partial(self._asker, writing, settings.server.concurrency)
-            seeds = await self._seeds(ask(Journal(self._file("seeds", ".jsonl"))))
             needs = ask(journal)
+            pixels = self._run.recipe.images.max_pixels
+            maker = None  # What it lacks, and the library, is told before anything is asked.
+            if settings.make_files:
+                maker = FileMaker(needs, sandbox, self._run.blobs, pixels)
             finder = self._finder(name, journal)
+            seeds = await self._seeds(ask(Journal(self._file("seeds", ".jsonl"))))
             before = self._earlier()
             for task in before:
                 finder.use(task.files)
-            pixels = self._run.recipe.images.max_pixels
-            maker = FileMaker(needs, sandbox, self._run.blobs, pixels)
             parts = Parts(
                 writer=Writer(needs, settings, self._bench.tools, seeds, mix),
                 needs=needs,
                 finder=finder,
-                maker=maker if settings.make_files else None,
+                maker=maker,
                 checker=Checker(
                     self._asker(checking, settings.checking.concurrency, journal, 0.0),
                     self._bench.tools,
@@ -165,15 +168,12 @@ class Atelier:
         return library
 
     def _take_in(self, library: Library, folders: Sequence[Path]) -> None:
-        report = library.add(folders)
-        self._progress.say(
-            f"library: {report.added} pictures added, {report.known} in it already, "
-            f"{len(report.skipped)} skipped"
-        )
-        for skipped in report.skipped[:_SHOWN]:
-            self._progress.say(f"  {skipped.path}: {skipped.reason}")
-        if len(report.skipped) > _SHOWN:
-            self._progress.say(f"  … and {len(report.skipped) - _SHOWN} more")
+        """Fills the library; pictures without a caption get one from the model that checks."""
+        server = self._settings.checking
+        assert server.model is not None, "the recipe was validated"
+        writer = CaptionWriter(server, server.model, self._ledger)
+        for line in library.add(folders, writer=writer).told(_SHOWN):
+            self._progress.say(f"library: {line}")
 
     def _finder(self, name: str, journal: Journal) -> Finder:
         share = self._run.recipe.evaluation.held_out

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 from sport.policy.messages import tool_text
 from sport.synthesis.asking import Ask, Unanswered, messages_of
 from sport.synthesis.drafts import Check, Draft
+from sport.synthesis.making import as_text
 from sport.synthesis.reading import flag, text_of, with_key
+from sport.tools.convert import ConversionError
 
 if TYPE_CHECKING:
     from sport.tools.base import Tool
+
+UNREADABLE = "file cannot be read"
+"""The fate of a draft with a file that cannot be shown as text."""
 
 TEXT_CHARS = 6000
 """How much of a file that is no picture is shown."""
@@ -33,6 +38,8 @@ class Checker:
                 found = await self._once(draft, attempt)
             except Unanswered as error:
                 return draft.ended(f"{error.reason} on the check", str(error))
+            except ConversionError as error:
+                return draft.ended(UNREADABLE, str(error))
             draft = draft.model_copy(update={"checks": (*draft.checks, found)})
             if found.good:
                 return draft
@@ -42,8 +49,6 @@ class Checker:
         return draft.ended(found.fault, found.reason)
 
     async def _once(self, draft: Draft, attempt: int) -> Check:
-        from sport.synthesis.making import as_text
-
         documents = [f for f in draft.files if not f.is_image]
         texts = [await asyncio.to_thread(as_text, f, TEXT_CHARS) for f in documents]
         shown = (f"<{f.name}>\n{t}\n</{f.name}>\n\n" for f, t in zip(documents, texts, strict=True))

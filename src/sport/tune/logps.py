@@ -25,8 +25,8 @@ _ENOUGH, _SIMILAR = 1024, 0.8
 """A forward of so many tokens is worth its overhead; rows below this share of its width are not
 added to it, since padding would be computed in vain."""
 
-_LOGITS, _ROWS = 1 << 22, 256
-"""Logits that are held at once: 16 megabytes in float32; but never fewer than so many rows, for
+_LOGITS, _ROWS = 1 << 20, 256
+"""Logits that are held at once: 4 megabytes in float32; but never fewer than so many rows, for
 which a product of matrices is still efficient."""
 
 

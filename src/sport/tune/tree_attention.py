@@ -58,18 +58,12 @@ class Layout:
     blocks: tuple[Block, ...]
     _masks: dict[object, Any] = field(default_factory=dict)
 
-    def mask(self, block: Block, like: Tensor) -> Tensor:
-        """What a block's nodes see, added to the scores: ``(nodes, spine piece + nodes)``."""
-        key = (block, like.dtype)
-        if key not in self._masks:
-            keys = torch.cat([torch.arange(block.first, block.last), torch.arange(*_range(block))])
-            keys = keys.to(self.ends.device)
-            queries = torch.arange(*_range(block), device=self.ends.device)[:, None]
-            seen = (keys <= queries) & (queries < self.ends[keys])
-            mask = torch.zeros(seen.shape, dtype=like.dtype, device=self.ends.device)
-            self._masks[key] = mask.masked_fill_(~seen, float("-inf"))
-        found: Tensor = self._masks[key]
-        return found
+    def mask(self, block: Block) -> Tensor:
+        """What a block's nodes see: ``(nodes, spine piece + nodes)``, true or false."""
+        spine = torch.arange(block.first, block.last, device=self.ends.device)
+        own = torch.arange(block.start, block.stop, device=self.ends.device)
+        keys, queries = torch.cat([spine, own]), own[:, None]
+        return (keys <= queries) & (queries < self.ends[keys])
 
     def attend(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scaling: float | None
@@ -123,17 +117,13 @@ def _blocks(tree: Tree) -> Iterator[Block]:
         yield Block(start, stop, 0, last)
 
 
-def _range(block: Block) -> tuple[int, int]:
-    return block.start, block.stop
-
-
 def _structured(
     query: Tensor, key: Tensor, value: Tensor, tree: Layout, scaling: float | None
 ) -> Tensor:
     """Attention block by block: ``(1, heads, nodes, width)`` each, keys and values of fewer heads.
 
     Branches are computed again in the backward pass: they are a small part of the work, and their
-    copies of the spine's keys and values would be a large part of the memory.
+    masks and copies of the spine's keys and values would be a large part of the memory.
     """
     groups = query.shape[1] // key.shape[1]
     outputs = []
@@ -148,16 +138,15 @@ def _structured(
                 scale=scaling,
             )
         else:
-            mask = tree.mask(block, query)
             output = checkpoint(
-                _branches, query, key, value, block, mask, scaling, use_reentrant=False
+                _branches, query, key, value, tree, block, scaling, use_reentrant=False
             )
         outputs.append(output)
     return torch.cat(outputs, 2)
 
 
 def _branches(
-    query: Tensor, key: Tensor, value: Tensor, block: Block, mask: Tensor, scaling: float | None
+    query: Tensor, key: Tensor, value: Tensor, tree: Layout, block: Block, scaling: float | None
 ) -> Tensor:
     groups = query.shape[1] // key.shape[1]
 
@@ -169,7 +158,7 @@ def _branches(
         query[:, :, block.start : block.stop],
         seen(key),
         seen(value),
-        attn_mask=mask,
+        attn_mask=tree.mask(block),
         scale=scaling,
     )
 
