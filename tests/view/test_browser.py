@@ -18,6 +18,7 @@ from sport.store import Run
 from sport.view.book import Book
 from sport.view.save import save
 from view.conftest import make_run
+from view.drafted import write_drafts
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -188,6 +189,42 @@ def test_hostile_content_runs_nothing_and_the_page_stays_usable(tmp_path, servin
         assert page.locator("iframe, base, main script, main a[href^=javascript]").count() == 0
     assert watched.wrong == []
     assert all(url.startswith(served.address) for url in watched.requests)
+
+
+@pytest.mark.parametrize("width", [400, 1440])
+def test_tasks_are_looked_at_drawn_and_searched_by_keys(tmp_path, serving, browser, width):
+    write_drafts(make_run(tmp_path / "demo"), text=HOSTILE + "W" * 300)
+    served = serving(tmp_path)
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme="dark")
+    watched = Watched(context.new_page())
+    page = watched.page
+    page.goto(f"{served.address}/r/demo")
+    page.get_by_role("link", name="Tasks", exact=True).click()
+    page.wait_for_url("**/tasks")  # and for its styles
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    first = page.locator("article .query").all_inner_texts()
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.tagName") == "ARTICLE"
+    page.keyboard.press("n")
+    page.wait_for_url("**draw=1**")
+    assert page.locator("article .query").all_inner_texts() != first
+    picture = page.locator("article img").first
+    picture.scroll_into_view_if_needed()
+    expect(picture).to_have_js_property("naturalWidth", 640)
+    page.keyboard.press("/")
+    page.keyboard.type("number 90")
+    page.get_by_text("1 found").wait_for()
+    with page.expect_download() as download:
+        page.locator("article a[download]").click()
+    assert download.value.suggested_filename.endswith(".xlsx")
+    page.keyboard.press("Escape")
+    page.locator("#q").fill("")
+    page.locator("select[name=fate]").select_option("spare")
+    page.get_by_text("1 found: spare").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert watched.wrong == []
+    assert all(url.startswith(served.address) for url in watched.requests)
+    context.close()
 
 
 def test_a_copy_opens_from_a_disk_and_asks_for_nothing_else(tmp_path, watched):

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import PurePath
 from urllib.parse import urlencode
 
@@ -104,10 +104,15 @@ class Made:
         """The name for people."""
         return title_of(self.name)
 
-    @property
+    @cached_property
     def fates(self) -> Counter[str]:
         """How many drafts met which fate."""
         return Counter(draft.fate for draft in self.drafts)
+
+    @property
+    def counts(self) -> list[tuple[str, int]]:
+        """The fates with their counts: the kept ones, then the most frequent."""
+        return sorted(self.fates.items(), key=lambda item: (item[0] != KEPT, -item[1]))
 
     @property
     def kept(self) -> int:
