@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-_SHARDING = {
-    "ACCELERATE_USE_FSDP": "FSDP",
+_OTHERS = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
 }
@@ -25,22 +24,30 @@ def is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def assert_whole_models() -> None:
-    """Raises where models are to be sharded over the processes.
+def shards() -> bool:
+    """Whether the processes are to share the model out among them."""
+    return count() > 1 and _is_set("ACCELERATE_USE_FSDP")
 
-    Processes take shares of about as many tokens, in different numbers of forwards. A sharded
-    model exchanges weights in every forward, so that one process would wait for the other for ever.
+
+def assert_known() -> None:
+    """Raises where models are to be shared out in a way that tuning does not know.
 
     Raises:
         LaunchError: They are.
     """
-    for variable, name in _SHARDING.items():
-        if os.environ.get(variable, "").lower() in ("1", "true"):
-            raise LaunchError(
-                f"{name} shards the model over processes, whose numbers of forwards differ here. "
-                "Launch with --multi_gpu: every process then holds the whole model; "
-                'where it is too large for that, use policy.quantize = "4bit"'
-            )
+    asked = [name for variable, name in _OTHERS.items() if _is_set(variable)]
+    if _is_set("ACCELERATE_USE_FSDP") and os.environ.get("FSDP_VERSION", "1") != "2":
+        asked.append("FSDP of version 1")
+    if asked:
+        raise LaunchError(
+            f"{asked[0]} is not supported. Launch with --use_fsdp --fsdp_version 2, which shares "
+            "the model's layers out among the processes, or with --multi_gpu: every process then "
+            "holds the whole model"
+        )
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in ("1", "true")
 
 
 def assert_all_joined(found: int) -> None:

@@ -19,10 +19,14 @@ HERE = Path(__file__).parent
 ALONE = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def launch(folder: Path, out: Path) -> None:
+# With --cpu, Accelerate starts one process, whatever --num_processes says.
+WHOLE, SHARDED = ["--multi_gpu"], ["--use_fsdp", "--fsdp_version", "2"]
+WAYS = pytest.mark.parametrize("way", [WHOLE, SHARDED], ids=["whole", "sharded"])
+
+
+def launch(folder: Path, out: Path, way: list[str]) -> None:
     paths = [str(HERE), str(Path(sport.__file__).parents[1])]
-    # With --cpu, Accelerate starts one process, whatever --num_processes says.
-    options = ["--multi_gpu", "--num_processes", "2", "--main_process_port", "0"]
+    options = [*way, "--num_processes", "2", "--main_process_port", "0"]
     command = [sys.executable, "-m", "accelerate.commands.launch", *options]
     done = subprocess.run(
         [*command, str(HERE / "two_workers.py"), str(folder), str(out)],
@@ -42,11 +46,12 @@ def rows(out: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+@WAYS
+def test_two_processes_equal_one(tmp_path: Path, way: list[str]) -> None:
     one = tune(tmp_path / "blobs", tmp_path / "one" / "r1")
     two = tmp_path / "two" / "r1"
     two.parent.mkdir()
-    launch(tmp_path / "blobs", two)
+    launch(tmp_path / "blobs", two, way)
     assert len(rows(two)) == len(rows(one)), "one process writes"
     for mine, its in zip(rows(two), rows(one), strict=True):
         for key in ("loss", "grad_norm", "margin", "accuracy", "chosen_drift", "pairs", "tokens"):

@@ -190,7 +190,7 @@ def opened(
             recipe = with_teacher(recipe, teacher) if teacher is not None else recipe
             return with_student(recipe, student) if student is not None else recipe
 
-        launch.assert_whole_models()
+        launch.assert_known()
         if launch.count() > 1 and not several:
             raise launch.LaunchError(
                 "this command runs in one process; `sport tune` and `sport sft` can be started by "

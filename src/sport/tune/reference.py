@@ -14,6 +14,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from sport.jsonl import append_lines, mend, read_lines
+from sport.tune.sharding import whole
 
 
 class ReferenceCache:
@@ -47,7 +48,7 @@ def model_digest(model: nn.Module, adapter: bool) -> str:
     for name, parameter in sorted(model.named_parameters()):
         if adapter or "lora_" not in name:
             digest.update(name.encode())
-            digest.update(tensor_bytes(parameter))
+            digest.update(tensor_bytes(whole(parameter)))
     return digest.hexdigest()
 
 

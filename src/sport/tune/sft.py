@@ -24,6 +24,7 @@ from sport.tune.logps import Row, action_row, group_by_length, sequence_logps
 from sport.tune.pairs import is_undecided
 from sport.tune.recompute import recomputing
 from sport.tune.reference import model_digest
+from sport.tune.sharding import sharded
 from sport.tune.tree import Tree, build_tree
 from sport.tune.tree_check import why_no_trees
 from sport.tune.tree_forward import tree_logps
@@ -64,14 +65,15 @@ class SFT:
                 "that ran without error: there is nothing to learn from"
             )
         self._tell_left_out(trajectories)
+        workers = Workers()
         with (
             trainable(policy, self.config.lora, self.config.seed) as model,
+            sharded(model, workers),
             recomputing(model, self.config.gradient_checkpointing),
         ):
             reason = why_no_trees(model, policy.processor, trajectories)
             if reason is not None:
                 self._hooks.say(f"trees do not serve this model, so padded rows do: {reason}")
-            workers = Workers()
             work = _Work(model, policy.processor, workers, trees=reason is None)
             lesson = Lesson(
                 stage="sft",
@@ -98,9 +100,11 @@ class SFT:
         device = base_model(work.model).device
         share = work.workers.share(batch, [row.length for row in batch])
         total = torch.zeros(1, dtype=torch.float64)
-        for group in work.forwards(share, self.config.token_budget):
+        groups = work.forwards(share, self.config.token_budget)
+        forwards = [[share[i] for i in group] for group in groups]
+        for rows, weight in work.workers.in_step(forwards, batch[:1]):
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.config.bf16):
-                loss = -work.logps([share[i] for i in group]).sum() / targets
+                loss = -weight * work.logps(rows).sum() / targets
             loss.backward()
             total += loss.detach().double().cpu()
         return {

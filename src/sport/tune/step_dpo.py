@@ -23,6 +23,7 @@ from sport.tune.losses import dpo_loss
 from sport.tune.pairs import build_pairs
 from sport.tune.recompute import recomputing
 from sport.tune.reference import ReferenceCache, as_reference, model_digest
+from sport.tune.sharding import sharded
 from sport.tune.workers import Workers
 from sport.types import PreferencePair, Trajectory
 
@@ -146,14 +147,16 @@ class StepDPO:
                 "explore more tasks, or loosen [pairs]"
             )
         fresh = not isinstance(policy.model, PeftModel)
+        workers = Workers()
         with (
             trainable(policy, self.config.lora, self.config.seed) as model,
+            sharded(model, workers),
             recomputing(model, self.config.gradient_checkpointing),
         ):
             packing, reason = self._packing.serving(model, policy.processor, trajectories)
             if reason is not None:
                 self._hooks.say(f"trees do not serve this model, so whole sequences do: {reason}")
-            work = _Work(packing, model, policy.processor, Workers())
+            work = _Work(packing, model, policy.processor, workers)
             units = packing.units(policy.processor, trajectories, pairs)
             known = self._reference(work, units, fresh)
             lesson = Lesson(
@@ -195,8 +198,10 @@ class StepDPO:
         groups = work.packing.forwards([units[i] for i in owed])
         sizes = [sum(units[owed[i]].tokens for i in group) for group in groups]
         mine: dict[int, Tensor] = {}
-        for group in work.workers.share(groups, sizes):
+        for group, weight in work.workers.in_step(work.workers.share(groups, sizes), [0]):
             logps = work.logps([units[owed[i]] for i in group])
+            if not weight:
+                continue
             mine |= {owed[i]: found.cpu() for i, found in zip(group, logps, strict=True)}
             done = {"done": len(mine), "of": len(owed)}
             self._hooks.progress({"stage": "dpo", "phase": "reference", **done})
@@ -206,12 +211,13 @@ class StepDPO:
         pairs = sum(len(k.unit.pairs) for k in batch)
         share = work.workers.share(batch, [k.unit.tokens for k in batch])
         totals = torch.zeros(5, dtype=torch.float64)
-        for group in work.packing.forwards([k.unit for k in share]):
-            some = [share[i] for i in group]
+        groups = work.packing.forwards([k.unit for k in share])
+        forwards = [[share[i] for i in group] for group in groups]
+        for some, weight in work.workers.in_step(forwards, batch[:1]):
             with _autocast(work.model, self.config.bf16):
                 loss, figures = self._loss(some, work.logps([k.unit for k in some]))
-            (loss / pairs).backward()
-            totals += figures.double().cpu()
+            (weight * loss / pairs).backward()
+            totals += weight * figures.double().cpu()
         loss_, margin, right, chosen, rejected = (work.workers.sum(totals) / pairs).tolist()
         self._assert_no_collapse(chosen)
         return {

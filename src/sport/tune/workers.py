@@ -1,13 +1,13 @@
 """Several processes that tune one adapter: each takes a share of every batch.
 
-Every process holds the whole model, and `accelerate launch` starts them. Gradients are summed over
-the processes before each step, and nothing else is exchanged but figures; so the loss and the
-gradients are those of one process, up to the order of the sums.
+`accelerate launch` starts them. Every process holds the whole model, or its part of the layers
+where the model is sharded (:mod:`sport.tune.sharding`). Gradients are summed over the processes
+before each step; so the loss and the gradients are those of one process, up to the order of sums.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -25,16 +25,19 @@ class Workers:
     Attributes:
         rank: Number of this process, from 0.
         count: How many there are.
+        shards: Whether they are to share the model out among them.
     """
 
     def __init__(self) -> None:
         """Joins the other processes, where `accelerate launch` started some.
 
         Raises:
-            LaunchError: They are to shard the model, or have not found each other.
+            LaunchError: They are to shard the model in a way that is not known here, or have not
+                found each other.
         """
-        launch.assert_whole_models()
+        launch.assert_known()
         self.rank, self.count = 0, 1
+        self.shards = launch.shards()
         if launch.count() > 1:
             from accelerate.state import PartialState
 
@@ -58,6 +61,20 @@ class Workers:
             if owner == self.rank:
                 mine.append(index)
         return [items[index] for index in sorted(mine)]
+
+    def in_step(self, forwards: Sequence[Item], filler: Item) -> Iterator[tuple[Item, int]]:
+        """This process's forwards, each with the weight 1.
+
+        A sharded model gathers its weights in every forward, which takes all processes: those that
+        have fewer forwards get ``filler`` for the rest, with the weight 0.
+        """
+        rest = 0
+        if self.shards:
+            most = torch.tensor(len(forwards))
+            dist.all_reduce(most, dist.ReduceOp.MAX)
+            rest = int(most) - len(forwards)
+        yield from ((forward, 1) for forward in forwards)
+        yield from ((filler, 0) for _ in range(rest))
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes."""
