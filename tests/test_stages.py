@@ -109,10 +109,15 @@ def test_models_that_are_sharded_are_refused(run: Path, monkeypatch: pytest.Monk
     assert not (run / "adapters").exists()
 
 
-def launch(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+WHOLE, SHARDED = ("--multi_gpu",), ("--use_fsdp", "--fsdp_version", "2")
+
+
+def launch(
+    *arguments: str | Path, way: tuple[str, ...] = WHOLE
+) -> subprocess.CompletedProcess[str]:
     """Runs a command of sport in two processes."""
     # With --cpu, Accelerate starts one process, whatever --num_processes says.
-    options = ["--multi_gpu", "--num_processes", "2", "--main_process_port", "0"]
+    options = [*way, "--num_processes", "2", "--main_process_port", "0"]
     command = [sys.executable, "-m", "accelerate.commands.launch", *options, "-m", "sport"]
     source = str(Path(sport.__file__).parents[1])
     return subprocess.run(
@@ -126,22 +131,26 @@ def launch(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_two_processes_tune_a_run_as_one_does(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "way"), [("tune", WHOLE), ("tune", SHARDED), ("sft", SHARDED)])
+def test_two_processes_tune_a_run_as_one_does(
+    run: Path, tmp_path: Path, command: str, way: tuple[str, ...]
+) -> None:
     two = Path(shutil.copytree(run, tmp_path / "two"))
-    done("tune", run)
-    launched = launch("tune", two)
+    done(command, run)
+    launched = launch(command, two, way=way)
     assert launched.returncode == 0, launched.stderr[-3000:]
     assert launched.stdout.count("run folder") == 1, "one process speaks"
-    mine, its = weights(two / "adapters" / "r1"), weights(run / "adapters" / "r1")
-    assert mine.keys() == its.keys()
-    for name, tensor in its.items():
-        torch.testing.assert_close(mine[name], tensor, rtol=1e-3, atol=1e-5)
-    for file in ("tuning.jsonl", "pairs.jsonl"):
-        lines = [(r / "rounds" / "1" / file).read_text().count("\n") for r in (run, two)]
-        assert lines[0] == lines[1] > 0, f"one process writes {file}"
-    assert {p.name for p in (two / "adapters").iterdir()} == {
-        p.name for p in (run / "adapters").iterdir()
-    }
+    adapters = [folder.name for folder in (run / "adapters").iterdir()]
+    assert adapters and {p.name for p in (two / "adapters").iterdir()} == set(adapters)
+    for adapter in adapters:
+        mine, its = weights(two / "adapters" / adapter), weights(run / "adapters" / adapter)
+        assert mine.keys() == its.keys()
+        for name, tensor in its.items():
+            torch.testing.assert_close(mine[name], tensor, rtol=1e-3, atol=1e-5)
+    assert list((run / "rounds" / "1").glob("tuning*.jsonl"))
+    for file in (run / "rounds" / "1").glob("*.jsonl"):
+        found = two / "rounds" / "1" / file.name
+        assert found.read_text().count("\n") == file.read_text().count("\n") > 0, file.name
 
 
 @pytest.mark.slow
