@@ -177,9 +177,9 @@ Host = Callable[[], AbstractContextManager[None]]
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("host", "most"), [(nullcontext, 64), (busy_host, 192)], ids=["idle host", "busy host"]
+    ("host", "most"), [(nullcontext, 64), (busy_host, 320)], ids=["idle host", "busy host"]
 )
-async def test_disk_is_overshot_by_at_most_64_mb_and_thrice_that_beside_a_busy_host(
+async def test_disk_is_overshot_by_at_most_64_mb_and_five_times_that_beside_a_busy_host(
     host: Host, most: int
 ) -> None:
     limits = LIMITS.model_copy(update={"disk_mb": 100, "cpu_s": 20.0})
@@ -194,9 +194,9 @@ async def test_disk_is_overshot_by_at_most_64_mb_and_thrice_that_beside_a_busy_h
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("host", "most"), [(nullcontext, 50), (busy_host, 150)], ids=["idle host", "busy host"]
+    ("host", "most"), [(nullcontext, 50), (busy_host, 225)], ids=["idle host", "busy host"]
 )
-async def test_memory_of_children_is_overshot_by_at_most_a_quarter_and_beside_a_busy_host_by_200_ms(
+async def test_memory_of_children_is_overshot_by_at_most_a_quarter_and_beside_a_busy_host_by_300_ms(
     host: Host, most: int
 ) -> None:
     limits = LIMITS.model_copy(update={"cpu_s": 20.0})
