@@ -12,16 +12,17 @@ NAMES = sorted(p.name for p in RECIPES.glob("*.toml"))
 
 
 def test_they_are_there() -> None:
-    assert NAMES == ["paper.toml", "qwen3vl.toml", "sport.toml", "t3.toml"]
+    assert NAMES == ["own-images.toml", "paper.toml", "qwen3vl.toml", "sport.toml", "t3.toml"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_they_load_and_reach_their_servers(name: str) -> None:
     recipe = load_recipe(str(RECIPES / name))
-    assert recipe.policy.server is not None and recipe.policy.prompt == "code_agent"
+    assert recipe.servers() and recipe.policy.prompt == "code_agent"
     serve = recipe.policy.serve
     if serve is not None:
         assert "{model}" in serve.command and "{port}" in serve.command
+        assert recipe.policy.server is not None
         assert recipe.policy.server.load_adapters and "--enable-lora" in serve.command
     assert recipe.tune[-1].lora.r == 64 and recipe.tune[-1].lora.alpha == 16
 
