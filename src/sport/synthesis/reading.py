@@ -12,6 +12,9 @@ from sport.verify.replies import objects
 MAX_QUERY = 2000
 """Longest query, in characters."""
 
+LONGEST = 200_000
+"""Longest answer that is searched for JSON, in characters: far more than any that is of use."""
+
 _NAME = 80
 """Characters that are kept of a tool's name: a model may write anything there."""
 
@@ -20,8 +23,10 @@ def with_key(text: str, key: str) -> dict[str, Any]:
     """The last JSON object of a text that has a key.
 
     Raises:
-        Unusable: There is none.
+        Unusable: There is none, or the text is far too long.
     """
+    if len(text) > LONGEST:
+        raise Unusable(f"it has {len(text):,} characters; {LONGEST:,} are the most")
     found = [data for data in objects(text) if key in data]
     if not found:
         raise Unusable(f'there is no JSON object with the key "{key}" in {text[:200]!r}')
