@@ -53,7 +53,7 @@ def make(sandbox: ForkSandbox, tmp_path: Path) -> Callable[..., object]:
         answers = Answers(*map(answer, codes))
         maker = FileMaker(answers, sandbox, blobs, 500_000)
         wanted = Wanted(kind=kind, description=f"It says: {FACT}", name=f"{kind}_0")
-        return await maker.make(wanted), answers
+        return await maker.make(wanted, "make it"), answers
 
     return made
 
@@ -151,11 +151,11 @@ async def test_an_answer_without_code_is_asked_for_again(
     wanted = Wanted(kind="text", description="x", name="../../etc/text 0")
     answers = Answers("I would rather not.", answer(TEXT))
     maker = FileMaker(answers, sandbox, BlobStore(tmp_path), 100)
-    made = await maker.make(wanted)
+    made = await maker.make(wanted, "make it")
     assert made.file.name == "____etc_text_0.txt"
     maker = FileMaker(Answers("No.", "No."), sandbox, BlobStore(tmp_path), 100)
     with pytest.raises(MakingFailed) as failed:
-        await maker.make(wanted)
+        await maker.make(wanted, "make it")
     assert failed.value.reason == "no code"
 
 

@@ -51,7 +51,7 @@ async def attack(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             maker = FileMaker(
                 Answers(*[answer(code)] * 2), s, BlobStore(tmp_path / "blobs"), 10_000
             )
-            return await maker.make(Wanted(kind=kind, description="x", name="file_0"))
+            return await maker.make(Wanted(kind=kind, description="x", name="file_0"), "make it")
 
         yield made
 

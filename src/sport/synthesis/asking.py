@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import orjson
+from pydantic import JsonValue
 
 from sport.policy.base import ContextFull
 from sport.policy.messages import read_prompt
@@ -18,6 +19,7 @@ from sport.remote.ledger import Ledger
 from sport.remote.wire import to_wire
 from sport.synthesis.journal import Journal
 from sport.types import File, Message, derive_seed
+from sport.untrusted import clip
 
 T = TypeVar("T")
 
@@ -113,14 +115,14 @@ class Asker:
             except Unusable as error:
                 problem = str(error)
                 again = Message(role="user", text=f"This cannot be used: {error}. Answer again.")
-                chat = (*chat, Message(role="assistant", text=text), again)
+                chat = (*chat, Message(role="assistant", text=clip(text)), again)
         self._client.meter.fault("unusable answer")
         raise Unanswered("unusable answer", problem)
 
     async def _answer(self, chat: tuple[Message, ...], label: str) -> str:
         key = f"{label}: {self._client.model} {_digest(chat)}"
         if key in self._journal:
-            return str(self._journal[key])
+            return _kept(self._journal[key])
         self._ledger.check()
         seed = derive_seed(self._seed, label) % 2**31
         try:
@@ -129,11 +131,22 @@ class Asker:
             raise Unanswered("prompt too long", str(full)) from None
         if found.missing:
             why = found.missing[0]
-            raise Unanswered("refused" if "refusal" in why else "no answer", why)
+            reason = "refused" if "refusal" in why else "no answer"
+            if found.seen:  # Paid for, and asked once more it might be answered: other tasks.
+                self._journal.keep(key, {"unanswered": reason, "detail": why})
+                self._ledger.flush()
+            raise Unanswered(reason, why)
         text = found.had[0].text
         self._journal.keep(key, text)
         self._ledger.flush()
         return text
+
+
+def _kept(value: JsonValue) -> str:
+    """The answer that a journal has, or that there was none."""
+    if isinstance(value, dict):
+        raise Unanswered(str(value["unanswered"]), str(value["detail"]))
+    return str(value)
 
 
 def _digest(chat: Sequence[Message]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -71,7 +72,7 @@ class Finder:
         """The files that are found, by the place of their need."""
         taken: dict[int, tuple[File, Got]] = {}
         for place, need in enumerate(draft.needs):
-            key = f"find {draft.id} {place}"
+            key = _key("find", draft, place)
             if key not in self._journal:
                 mine = {file.sha256 for file, _ in taken.values()}
                 self._journal.keep(key, self._look(need, mine))
@@ -135,9 +136,9 @@ async def complete(
         if maker is None or need.kind == "photo":
             return draft.ended(NOTHING_CLOSE, need.description)
         wanted = Wanted(kind=need.kind, description=need.description, name=f"{need.kind}_{place}")
-        key = f"make {draft.id} {place}"
+        key = _key("make", draft, place)
         if key not in journal:
-            journal.keep(key, await _made(maker.make(wanted)))
+            journal.keep(key, await _made(maker.make(wanted, key)))
         value: Any = journal[key]
         if "fault" in value:
             return draft.ended(f"{NOT_MADE}: {value['fault']}", value["detail"])
@@ -146,6 +147,13 @@ async def complete(
     ordered = [files[place] for place in sorted(files)]
     named = _named([file for file, _ in ordered])
     return draft.model_copy(update={"files": named, "got": tuple(got for _, got in ordered)})
+
+
+def _key(what: str, draft: Draft, place: int) -> str:
+    """What a file of a draft is kept under: another need of the same draft is another file."""
+    need = draft.needs[place]
+    digest = hashlib.sha256(f"{need.kind} {need.description}".encode()).hexdigest()[:24]
+    return f"{what} {draft.id} {place} {digest}"
 
 
 async def _made(making: Awaitable[Made]) -> Any:

@@ -119,8 +119,12 @@ class FileMaker:
         self._ask, self._sandbox = ask, sandbox
         self._blobs, self._max_pixels = blobs, max_pixels
 
-    async def make(self, wanted: Wanted) -> Made:
+    async def make(self, wanted: Wanted, label: str) -> Made:
         """Makes a file.
+
+        Args:
+            wanted: It.
+            label: Whom it is for: equal files for two drafts are asked for apart.
 
         Raises:
             MakingFailed: The model gave no code, or both times code that did not do it.
@@ -130,7 +134,7 @@ class FileMaker:
         """
         chat = _opening(wanted)
         for attempt in (1, 2):
-            code = await self._code(chat, f"make {wanted.name}, {attempt}")
+            code = await self._code(chat, f"{label}, {attempt}")
             try:
                 return Made(file=await self._run(code, wanted), code=code)
             except MakingFailed as error:

@@ -14,6 +14,7 @@ from sport.synthesis.making import Kind
 from sport.synthesis.mix import Mix
 from sport.synthesis.reading import entries, text_of, tools_of
 from sport.types import Task, derive_seed
+from sport.untrusted import clip
 
 if TYPE_CHECKING:
     from sport.tools.base import Tool
@@ -26,6 +27,12 @@ UNKNOWN_TOOL = "unknown tool"
 
 NO_TOOL = "no tool"
 """The fate of one that names none."""
+
+NO_QUERY = "no query"
+"""The fate of an entry without a text that can be asked."""
+
+SURPLUS = "more than were asked for"
+"""The fate of all queries of one answer beyond those that it was asked for."""
 
 _TOPICS = 4
 _KINDS = 3
@@ -49,7 +56,7 @@ class Writer:
         self._kinds = kinds if settings.finds else kinds[1:]
 
     async def write(self, name: str, seed: int) -> list[Draft]:
-        """One request's drafts; those for tools that there are not are dropped already.
+        """One request's drafts; those without a query or a tool of the recipe's are dropped.
 
         Args:
             name: What their ids begin with.
@@ -74,17 +81,23 @@ class Writer:
             "topics": ", ".join(topics),
         }
         found = await self._ask(messages_of("queries", values), _read, f"queries {name}")
-        return [
+        drafts = [
             self._draft(f"{name}-{place:02d}", query, tools, ", ".join(topics))
             for place, (query, tools) in enumerate(found[: settings.batch])
         ]
+        if (more := len(found) - settings.batch) > 0:
+            lost = Draft(id=f"{name}-{settings.batch:02d}", query="")
+            drafts.append(lost.ended(SURPLUS, f"{more:,} of one answer"))
+        return drafts
 
     def _draft(self, id: str, query: str, tools: tuple[str, ...], topic: str) -> Draft:
         draft = Draft(id=id, query=query, tools=tools, topic=topic)
+        if not query:
+            return draft.ended(NO_QUERY)
         if not tools:
             return draft.ended(NO_TOOL)
         unknown = [name for name in tools if name not in self._tools]
-        return draft.ended(UNKNOWN_TOOL, ", ".join(unknown)) if unknown else draft
+        return draft.ended(UNKNOWN_TOOL, clip(", ".join(unknown), 500)) if unknown else draft
 
 
 def request_seed(seed: int, wave: int, number: int) -> int:
@@ -99,7 +112,6 @@ def _shown(seed: Task) -> str:
 
 def _read(text: str) -> list[tuple[str, tuple[str, ...]]]:
     found = [(text_of(entry, "query"), tools_of(entry)) for entry in entries(text, "tasks")]
-    found = [(query, tools) for query, tools in found if query]
-    if not found:
+    if not any(query for query, _ in found):
         raise Unusable('no entry of "tasks" has a query, a text that is not empty')
     return found

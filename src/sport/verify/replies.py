@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from sport.verify.prompt import Mode
 
 _SHOWN = 200
 _DECODER = json.JSONDecoder()
+_OPENING = re.compile(r'\{(?=\s*["}])')
+"""Where an object may begin: every other brace is passed over, for trying each is slow."""
 
 
 def read_verdict(text: str, mode: Mode, n: int) -> Verdict:
@@ -73,8 +76,9 @@ def _is_score(value: Any) -> bool:
 
 def objects(text: str) -> Iterator[dict[str, Any]]:
     """The JSON objects in a text, in order, those inside others left out."""
-    start = text.find("{")
-    while start >= 0:
+    found = _OPENING.search(text)
+    while found is not None:
+        start = found.start()
         try:
             data, end = _DECODER.raw_decode(text, start)
         except (json.JSONDecodeError, RecursionError):
@@ -82,4 +86,4 @@ def objects(text: str) -> Iterator[dict[str, Any]]:
         else:
             if isinstance(data, dict):
                 yield data
-        start = text.find("{", end)
+        found = _OPENING.search(text, end)
