@@ -31,3 +31,17 @@ def test_the_headline_is_quoted_as_it_was_measured(tables, page: str) -> None:
     found = json.loads((RESULTS / "pocket_gain.json").read_text())
     text = " ".join((ROOT / page).read_text().split())
     assert tables.headline(found) in text
+
+
+def test_the_packings_are_quoted_as_they_were_measured() -> None:
+    found = json.loads((RESULTS / "pocket_packing.json").read_text())["differences"]
+    text = " ".join((ROOT / "docs" / "tuning.md").read_text().split())
+
+    def told(name: str, points: str) -> str:
+        row = found[name]
+        signed = "+" if points.startswith("+") else ""
+        return f"{points.format(row['points'])} [{row['lo']:{signed}.1f}, {row['hi']:{signed}.1f}]"
+
+    trees, sequences = told("gain, tree", "{:.1f} points"), told("gain, pairwise", "{:.1f}")
+    assert f"round 1 gains {trees} by trees and {sequences} by whole sequences" in text
+    assert f"the difference, paired, is {told('tree less pairwise', '+{:.1f}')} (" in text
