@@ -203,7 +203,7 @@ class CaptionedPictures(_Unlabelled):
         if settings.pictures:
             library.add([recipe.path(folder) for folder in settings.pictures])
         pictures = library.pictures()
-        held = held_out((p.file.sha256 for p in pictures), share, FEWEST)
+        held = held_out(pictures, share, FEWEST)
         self._makers = {
             side: CaptionSynthesizer(
                 [p for p in pictures if (p.file.sha256 in held) == side],

@@ -147,7 +147,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise TasksError([f"{path} does not exist. Check `tasks` in the recipe."]) from None
+        raise TasksError([f"{path} does not exist. Mend its path in the recipe."]) from None
     except IsADirectoryError:
         raise TasksError([f"{path} is a folder. Name the file of tasks in it."]) from None
     except OSError as error:

@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from fault_server import FaultServer
 from sport.cli import app
+from sport.jsonl import StoreError
 from sport.store import Run
 from sport.synthesis.atelier import read_drafts, read_figures
+from sport.synthesis.journal import Journal
 from synthesis.scripted import Body, needs, stage_of, tasks, verdict
 
 Recipe = Callable[..., Path]
@@ -158,3 +161,10 @@ def forget_tasks(folder: Path, files_too: bool = False) -> None:
         journal = folder / "synthesis" / "round-1.jsonl"
         lines = [line for line in journal.read_text().splitlines() if '"code"' not in line]
         journal.write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_a_broken_journal_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "round-1.jsonl"
+    file.write_text('{"key": "a", "value": 1}\nnoise\n{"key": "b", "value": 2}\n')
+    with pytest.raises(StoreError, match=r"round-1\.jsonl, line 2: .* Delete the line"):
+        Journal(file)

@@ -209,7 +209,11 @@ class Library:
         caption = picture.caption
         file = picture.file(self._blobs.folder)
         return Entry(
-            file=file, caption=caption.text, source=caption.source, licence=caption.licence
+            file=file,
+            caption=caption.text,
+            source=caption.source,
+            licence=caption.licence,
+            near=picture.near,
         )
 
     def _hits(self, ranked: Sequence[tuple[str, float]], similarity: dict[str, float]) -> list[Hit]:

@@ -72,12 +72,14 @@ class Entry:
         caption: What it shows.
         source: Where the picture comes from.
         licence: Under which terms.
+        near: ``sha256`` of an earlier picture that it nearly equals; ``""`` if there is none.
     """
 
     file: File
     caption: str
     source: str = ""
     licence: str = ""
+    near: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

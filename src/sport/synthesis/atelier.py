@@ -178,17 +178,15 @@ class Atelier:
 
     def _finder(self, name: str, journal: Journal) -> Finder:
         held: frozenset[str] = frozenset()
-        measured = {file.sha256 for task in self._run.tasks(HELD_OUT) for file in task.files}
         if self._library is not None:
-            every = (picture.file.sha256 for picture in self._library.pictures())
-            held = held_out(every, self._run.recipe.evaluation.held_out)
+            held = held_out(self._library.pictures(), self._run.recipe.evaluation.held_out)
+        # Where pictures were added since, the share that is held out has others in it.
+        others = self._run.tasks() if name == HELD_OUT else self._run.tasks(HELD_OUT)
+        taken = {file.sha256 for task in others for file in task.files}
 
         def allowed(sha256: str) -> bool:
             """Whether a picture belongs to the tasks held out, or to the others, as it should."""
-            if name == HELD_OUT:
-                return sha256 in held
-            # Where pictures were added since, those of the tasks held out may be others.
-            return sha256 not in held and sha256 not in measured
+            return (sha256 in held) == (name == HELD_OUT) and sha256 not in taken
 
         return Finder(
             self._library,
@@ -203,9 +201,16 @@ class Atelier:
         tools = self._bench.tools
         if self._settings.seeds is None:
             try:
-                return await draft_seeds(ask, tools)
+                drafted = await draft_seeds(ask, tools)
             except Unanswered as error:
                 raise SynthesisError(f"no seeds could be drafted from the tools: {error}") from None
+            own = [seed for seed in drafted if not items_of(seed, self._apart)]
+            if own != drafted:
+                left = f"{len(drafted) - len(own)} of {len(drafted)}"
+                self._progress.say(f"seeds: {left} share words with a benchmark, and are left out")
+            if not own:
+                raise SynthesisError("all seeds that were drafted share words with a benchmark")
+            return own
         seeds = load_seeds(self._run.recipe.path(self._settings.seeds), self._run.blobs, tools)
         check(seeds, *self._apart)
         return seeds

@@ -13,18 +13,30 @@ from pathlib import Path
 import orjson
 from pydantic import JsonValue
 
-from sport.jsonl import append_lines, mend, read_lines
+from sport.jsonl import StoreError, append_lines, mend, read_lines
 
 
 class Journal:
     """JSON values by key, in a file that only grows."""
 
     def __init__(self, file: Path) -> None:
-        """Goes on where ``file`` ends; a torn last line is cut off."""
+        """Goes on where ``file`` ends; a torn last line is cut off.
+
+        Raises:
+            StoreError: Another line is broken.
+        """
         self._file = file
         mend(file)
-        rows = (orjson.loads(line) for line in read_lines(file))
-        self._known: dict[str, JsonValue] = {row["key"]: row["value"] for row in rows}
+        self._known: dict[str, JsonValue] = {}
+        for number, line in enumerate(read_lines(file), 1):
+            try:
+                row = orjson.loads(line)
+                self._known[row["key"]] = row["value"]
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                raise StoreError(
+                    f"{file}, line {number}: this is no entry of a journal. Delete the line: what "
+                    "it held is asked for again."
+                ) from None
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
