@@ -48,6 +48,7 @@ class FaultServer:
         faults: Which ones.
         stall_s: How long a stall lasts; clients must give up before.
         honours_n: Whether it gives as many choices as are asked for.
+        takes: Whether it takes a request; it answers 400 to others.
         refuses: Status and body with which every chat request is refused.
         lora: Whether it loads adapters.
         blind: Whether it refuses pictures.
@@ -66,6 +67,7 @@ class FaultServer:
     stall_s: float = 1.5
     latency_s: float = 0.0
     honours_n: bool = True
+    takes: Callable[[dict[str, Any]], bool] = lambda body: True
     refuses: tuple[int, str] | None = None
     lora: bool = False
     blind: bool = False
@@ -140,6 +142,8 @@ class FaultServer:
         if self.refuses is not None:
             status, text = self.refuses
             return web.Response(status=status, text=text)
+        if not self.takes(body):
+            return web.Response(status=400, text="the content is filtered")
         if self.blind and b"image_url" in await request.read():
             return web.Response(status=400, text="this model takes text only")
         if any(key in body for key in self.breaks_on):

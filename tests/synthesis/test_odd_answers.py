@@ -168,3 +168,47 @@ def test_a_broken_journal_is_told(tmp_path: Path) -> None:
     file.write_text('{"key": "a", "value": 1}\nnoise\n{"key": "b", "value": 2}\n')
     with pytest.raises(StoreError, match=r"round-1\.jsonl, line 2: .* Delete the line"):
         Journal(file)
+
+
+def filtered(body: Body) -> list[str]:
+    if stage_of(body) == "queries":
+        return [tasks([(f"Where is flag number {word}?", LOOKS) for word in "one two six".split()])]
+    return (
+        [needs(("photo", "an astronaut beside a flag"))]
+        if stage_of(body) == "needs"
+        else [verdict()]
+    )
+
+
+def test_one_request_that_a_server_does_not_take_costs_one_draft(
+    place: Path, recipe: Recipe
+) -> None:
+    """As where a content filter answers 400; one that takes none stops the run at once."""
+
+    def takes(body: Body) -> bool:
+        return "number two" not in json.dumps(body) or stage_of(body) == "queries"
+
+    with FaultServer(says=filtered, takes=takes) as server:
+        more = "make_files = false\nmax_uses = 9\nmax_overlap = 1.0\nwaves = 1\n"
+        file = recipe(server.url, 2, f"{more}[evaluation]\nheld_out = 0.0001")
+        for _ in range(2):
+            done = CliRunner().invoke(app, ["synth", str(file), "--out", str(place / "run")])
+            assert done.exit_code == 0, done.output
+    drafts = read_drafts(Run.open(place / "run"), "round-1")
+    assert [d.fate for d in drafts] == ["kept", "refused on its files", "kept"]
+    with FaultServer(says=filtered, takes=lambda body: False) as server:
+        file = recipe(server.url, 2, f"{more}[evaluation]\nheld_out = 0.0001")
+        stopped = CliRunner().invoke(app, ["synth", str(file), "--out", str(place / "other")])
+    assert stopped.exit_code == 1 and "answered 400: the content is filtered" in stopped.output
+
+
+def test_a_folder_without_pictures_is_named(place: Path, recipe: Recipe) -> None:
+    (place / "empty").mkdir()
+    with FaultServer(says=filtered) as server:
+        file = recipe(server.url, 2)
+        text = file.read_text().replace('library = "library"', 'pictures = ["empty"]')
+        file.write_text(text)
+        stopped = CliRunner().invoke(app, ["synth", str(file), "--out", str(place / "run")])
+        assert not server.requests
+    told = " ".join(stopped.output.split())
+    assert stopped.exit_code == 1 and "synthesis.pictures: no picture in" in told

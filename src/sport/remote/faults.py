@@ -15,6 +15,7 @@ from sport.policy.base import ContextFull
 RETRIED = frozenset({408, 409, 425, 429})
 """Answers of the 4xx family that another attempt may change; so may any of the 5xx family."""
 
+_OF_ONE_REQUEST = frozenset({400, 413, 422})
 _FULL = re.compile(r"context_length_exceeded|context (length|window|size)|maximum context", re.I)
 _SHOWN = 400
 
@@ -38,6 +39,10 @@ class RemoteError(RuntimeError):
     """A server refuses for good; the message names the server, what it said and the mend."""
 
 
+class RequestRefused(RemoteError):
+    """A server does not take one request; it may take others, such as those without a picture."""
+
+
 def refused(status: int, url: str, body: str, key_env: str | None) -> RemoteError | ContextFull:
     """The error of an answer that no other attempt would change.
 
@@ -50,7 +55,8 @@ def refused(status: int, url: str, body: str, key_env: str | None) -> RemoteErro
     said = " ".join(body.split())[:_SHOWN]
     if status in (400, 413, 422) and _FULL.search(body):
         return ContextFull(f"the server says: {said}")
-    return RemoteError(f"{url} answered {status}: {said or '(nothing)'}. {_mend(status, key_env)}")
+    kind = RequestRefused if status in _OF_ONE_REQUEST else RemoteError
+    return kind(f"{url} answered {status}: {said or '(nothing)'}. {_mend(status, key_env)}")
 
 
 def _mend(status: int, key_env: str | None) -> str:

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from sport.policy.base import ContextFull
 from sport.policy.messages import read_prompt
 from sport.remote.client import ChatClient
+from sport.remote.faults import RequestRefused
 from sport.remote.ledger import Ledger
 from sport.remote.wire import to_wire
 from sport.synthesis.journal import Journal
@@ -28,6 +29,9 @@ PROMPTS = Path(__file__).parent / "prompts"
 
 RE_ASKS = 1
 """How often an answer that cannot be used is answered with what is wrong with it."""
+
+REFUSED = 5
+"""Requests in a row that a server does not take after which the run stops: then it is not they."""
 
 _FIELD = re.compile(r"\{(\w+)\}")
 
@@ -98,6 +102,7 @@ class Asker:
         """
         self._client, self._journal, self._ledger, self._seed = client, journal, ledger, seed
         self._options: dict[str, Any] = {"temperature": temperature, "max_tokens": max_new_tokens}
+        self._answered, self._refused = False, 0
         self._places = asyncio.Semaphore(concurrency)
 
     async def __call__(
@@ -129,17 +134,28 @@ class Asker:
             found = await self._client.choices(to_wire(chat), 1, **self._options, seed=seed)
         except ContextFull as full:
             raise Unanswered("prompt too long", str(full)) from None
+        except RequestRefused as error:
+            self._refused += 1
+            if not self._answered or self._refused >= REFUSED:
+                raise
+            raise self._nothing(key, "refused", str(error)) from None
         if found.missing:
             why = found.missing[0]
             reason = "refused" if "refusal" in why else "no answer"
             if found.seen:  # Paid for, and asked once more it might be answered: other tasks.
-                self._journal.keep(key, {"unanswered": reason, "detail": why})
-                self._ledger.flush()
+                raise self._nothing(key, reason, why)
             raise Unanswered(reason, why)
+        self._answered, self._refused = True, 0
         text = found.had[0].text
         self._journal.keep(key, text)
         self._ledger.flush()
         return text
+
+    def _nothing(self, key: str, reason: str, detail: str) -> Unanswered:
+        """Keeps that a question has no answer."""
+        self._journal.keep(key, {"unanswered": reason, "detail": detail})
+        self._ledger.flush()
+        return Unanswered(reason, detail)
 
 
 def _kept(value: JsonValue) -> str:

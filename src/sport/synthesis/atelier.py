@@ -173,8 +173,12 @@ class Atelier:
         server = self._settings.checking
         assert server.model is not None, "the recipe was validated"
         writer = CaptionWriter(server, server.model, self._ledger)
-        for line in library.add(folders, writer=writer).told(_SHOWN):
+        report = library.add(folders, writer=writer)
+        for line in report.told(_SHOWN):
             self._progress.say(f"library: {line}")
+        if not report.added + report.known + report.recaptioned:
+            named = ", ".join(map(str, folders))
+            raise SynthesisError(f"synthesis.pictures: no picture in {named} can be used")
 
     def _finder(self, name: str, journal: Journal) -> Finder:
         held: frozenset[str] = frozenset()

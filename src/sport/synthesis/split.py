@@ -12,12 +12,13 @@ from sport.types import derive_seed
 def held_out(pictures: Iterable[Entry], share: float, fewest: int = 0) -> frozenset[str]:
     """The pictures that are held out, by their digests: the same whatever their order.
 
-    Pictures that nearly equal one another, such as two shots of one scene, stay together.
+    Pictures that nearly equal one another, such as two shots of one scene, stay together, unless
+    nearly all do, as scans of like pages may: then one side would have none.
 
     Args:
         pictures: All.
         share: How many of them to hold out; fewer, where those that stay together are more.
-        fewest: At least so many, if there are.
+        fewest: At least so many on either side, if there are.
     """
     nearly = {picture.file.sha256: picture.near for picture in pictures}
     alike: defaultdict[str, list[str]] = defaultdict(list)
@@ -31,6 +32,8 @@ def held_out(pictures: Iterable[Entry], share: float, fewest: int = 0) -> frozen
     for first in sorted(alike, key=lambda digest: len(alike[digest])):
         if len(held) < fewest:
             held |= {*alike[first]}
+    if most and (not held or len(nearly) - len(held) < fewest):
+        held = {*sorted(nearly, key=lambda digest: derive_seed("held out", digest))[:most]}
     return frozenset(held)
 
 
