@@ -33,6 +33,7 @@ from PIL import Image
 from sport.evals.statistics import wilson
 from sport.library import Library
 from sport.library.library import DEFAULT, Mode
+from sport.library.place import Folder
 from sport.library.records import Caption, Picture
 from sport.library.tables import Tables
 
@@ -108,7 +109,7 @@ def sentences(count: int, seed: int, words: int) -> Iterable[str]:
 
 def build(folder: Path, size: int) -> dict[str, float]:
     """Writes and indexes rows; seconds by what was done."""
-    tables = Tables(folder / "tables")
+    tables = Tables(Folder(folder))
     captions = list(sentences(size, 0, 12))
     spent = {"captions": 0.0, "vectors": 0.0}
     for start in range(0, size, BATCH):

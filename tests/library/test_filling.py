@@ -211,8 +211,8 @@ def test_what_is_not_there_is_an_error(library, photos, tmp_path) -> None:
         library.stats()
     (tmp_path / "file").mkdir()
     (tmp_path / "file" / "tables").write_text("x")
-    for address in ("s3://bucket/library", Path("gs://bucket/library")):
-        with pytest.raises(LibraryError, match="copy it there from your object storage"):
+    for address in ("s3://bucket", Path("gs://bucket/library")):
+        with pytest.raises(LibraryError, match="Give a folder, or s3://BUCKET/PREFIX"):
             Library.open(address)
     with pytest.raises(LibraryError, match="not a folder"):
         Library.open(tmp_path / "file")

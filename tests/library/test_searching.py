@@ -11,6 +11,7 @@ from library.sample_pictures import PICTURES
 from sport.library import Library, LibraryError
 from sport.library.embed import SentenceFolder
 from sport.library.fuse import fuse
+from sport.library.place import Folder
 from sport.library.records import Caption, Picture
 from sport.library.tables import INDEXED, Tables
 
@@ -149,7 +150,7 @@ def test_fusion_prefers_what_both_lists_hold() -> None:
 
 
 def test_many_vectors_are_indexed_and_their_similarities_stay_exact(tmp_path) -> None:
-    tables = Tables(tmp_path / "tables")
+    tables = Tables(Folder(tmp_path))
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(200, 16))
     vectors = centres[rng.integers(200, size=INDEXED)] + 0.3 * rng.normal(size=(INDEXED, 16))
@@ -182,7 +183,7 @@ class Numbered:
 def filled(tmp_path_factory) -> Path:
     """1,500 rows whose captions differ in a number; the pictures themselves are not needed."""
     folder = tmp_path_factory.mktemp("many")
-    tables = Tables(folder / "tables")
+    tables = Tables(Folder(folder))
     captions = [f"thing number {number}" for number in range(1500)]
     digests = [f"{number:064x}" for number in range(1500)]
     tables.add(

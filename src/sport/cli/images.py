@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="A library of captioned pictures: fill it, search it in words.", no_args_is_help=True
 )
-Folder = Annotated[Path, typer.Option("--library", help="Folder of the library.")]
+Place = Annotated[
+    str, typer.Option("--library", help="Folder of the library, or s3://BUCKET/PREFIX.")
+]
 Model = Annotated[
     Path | None,
     typer.Option(
@@ -53,7 +55,7 @@ def add(
     paths: Annotated[
         list[Path], typer.Argument(metavar="DIR...", help="Folders of pictures, or pictures.")
     ],
-    library: Folder = Path("library"),
+    library: Place = "library",
     embedder: Model = None,
     embeddings_url: EmbeddingsUrl = None,
     embeddings_model: EmbeddingsModel = None,
@@ -95,7 +97,7 @@ def add(
 @app.command("search")
 def search(
     text: Annotated[str, typer.Argument(help="What the picture shows.")],
-    library: Folder = Path("library"),
+    library: Place = "library",
     embedder: Model = None,
     embeddings_url: EmbeddingsUrl = None,
     embeddings_model: EmbeddingsModel = None,
@@ -122,7 +124,7 @@ def search(
 
 
 @app.command("stats")
-def stats(library: Folder = Path("library")) -> None:
+def stats(library: Place = "library") -> None:
     """Says what a library holds."""
     with guarded():
         held = _open(library, None).stats()
@@ -138,10 +140,10 @@ def stats(library: Folder = Path("library")) -> None:
             stdout.print(f"{name:9} {value}", markup=False, soft_wrap=True)
 
 
-def _open(folder: Path, embedder: Embedder | Path | None) -> Library:
+def _open(where: str, embedder: Embedder | Path | None) -> Library:
     from sport.library import Library
 
-    return Library.open(folder, embedder)
+    return Library.open(where, embedder)
 
 
 def _embedder(

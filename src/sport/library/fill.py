@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sport.blobs import BlobStore
 from sport.images import ImageError
 from sport.library.embed import Embedder
 from sport.library.hashing import NearIndex
 from sport.library.pictures import take
+from sport.library.place import Place
 from sport.library.records import AddReport, Caption, Near, Picture, Skipped
 from sport.library.tables import Tables
 from sport.types import File
@@ -29,11 +29,11 @@ class Filling:
         report: What came of it so far.
     """
 
-    def __init__(self, tables: Tables, blobs: BlobStore, report: AddReport) -> None:
+    def __init__(self, tables: Tables, place: Place, report: AddReport) -> None:
         """Reads what the library holds."""
         self.report = report
         self._tables = tables
-        self._blobs = blobs
+        self._place = place
         self._held = tables.pictures()
         self._by_digest = {picture.sha256: picture for picture in self._held}
         self._by_original = {picture.original: picture for picture in self._held}
@@ -77,7 +77,7 @@ class Filling:
 
     def file(self, picture: Picture) -> File:
         """The bytes of a picture that was looked at."""
-        return picture.file(self._blobs.folder)
+        return picture.file(self._place.blobs.folder)
 
     def skip(self, shown: str, reason: str) -> None:
         """Reports a file that is not taken."""
@@ -100,7 +100,7 @@ class Filling:
             held = self._by_original.get(original)
             if held is not None:
                 return held
-            picture = take(path, shown, original, caption, self._blobs)
+            picture = take(path, shown, original, caption, self._place.blobs)
         except (ImageError, OSError) as error:
             self.skip(shown, str(error))
             return None
@@ -141,5 +141,6 @@ class Filling:
         stored = [p.sha256 for p in pictures if p.sha256 in self._stored]
         self._tables.remove(stored)
         rows = {picture.sha256: picture for picture in pictures}  # The last caption of a batch.
+        self._place.keep([digest for digest in rows if digest not in self._stored])
         self._tables.add(list(rows.values()))
         self._stored |= rows.keys()

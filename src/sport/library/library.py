@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sport.blobs import BlobStore
 from sport.library.describe import CaptionWriter, Describing
 from sport.library.embed import Embedder, SentenceFolder
 from sport.library.fill import Filling
 from sport.library.fuse import fuse
+from sport.library.place import Place, place
 from sport.library.records import AddReport, Entry, Hit, LibraryError, Picture, Stats
 from sport.library.scan import scan
 from sport.library.tables import Tables
@@ -43,32 +39,26 @@ class Library:
     while another process fills it.
     """
 
-    def __init__(self, tables: Tables, embedder: Embedder | None = None) -> None:
+    def __init__(self, place: Place, embedder: Embedder | None = None) -> None:
         """Use :meth:`open`."""
-        self._tables = tables
-        self._folder = tables.folder.parent
+        self._place = place
+        self._tables = Tables(place)
         self._embedder = embedder
-        self._blobs = BlobStore(self._folder / "blobs")
 
     @classmethod
-    def open(cls, folder: Path, embedder: Embedder | Path | None = None) -> Library:
+    def open(cls, where: Path | str, embedder: Embedder | Path | None = None) -> Library:
         """Opens a library, which need not exist before something is added.
 
         Args:
-            folder: Where it lies.
+            where: A folder, or an address ``s3://bucket/prefix``.
             embedder: An embedding model, or the folder of a sentence-transformers one.
 
         Raises:
-            LibraryError: LanceDB is missing, or a folder is not what it should be.
+            LibraryError: LanceDB is missing, or a place is not what it should be.
         """
-        if re.match(r"\w+:/", str(folder)):  # A path has lost the second slash of an address.
-            raise LibraryError(
-                f"{folder} is no folder. A library lies on a disk: copy it there from your object "
-                "storage, or mount that."
-            )
         if isinstance(embedder, Path):
             embedder = SentenceFolder(embedder)
-        return cls(Tables(Path(folder).absolute() / "tables"), embedder)
+        return cls(place(where), embedder)
 
     def add(
         self,
@@ -91,11 +81,13 @@ class Library:
             LibraryError: A path does not exist, or another process fills the library.
             RemoteError: A server refuses, or is down; what was done is kept.
         """
-        found = scan([Path(path) for path in paths], self._folder)
-        with self._locked():
-            filling = Filling(self._tables, self._blobs, AddReport(skipped=found.skipped))
+        found = scan([Path(path) for path in paths], self._place.folder)
+        with self._place.locked():
+            filling = Filling(self._tables, self._place, AddReport(skipped=found.skipped))
             filling.take(found.pictures, seen)
-            Describing(filling, self._folder / "captions.jsonl", writer).take(found.bare, seen)
+            Describing(filling, self._place.folder / "captions.jsonl", writer).take(
+                found.bare, seen
+            )
             if self._embedder is not None:
                 filling.embed(self._embedder)
             self._tables.settle()
@@ -149,11 +141,21 @@ class Library:
     def pictures(self) -> list[Entry]:
         """All pictures with their captions, in the order of their digests.
 
+        Their files lie on this machine after :meth:`fetch`.
+
         Raises:
             LibraryError: The library is empty.
         """
         self._check_filled()
         return [self._entry(p) for p in sorted(self._tables.pictures(), key=lambda p: p.sha256)]
+
+    def fetch(self, entries: Sequence[Entry]) -> None:
+        """Makes the files of entries lie on this machine, as those of hits do.
+
+        Raises:
+            LibraryError: The storage does not have one, or has other bytes in its place.
+        """
+        self._place.fetch([entry.file for entry in entries])
 
     def stats(self) -> Stats:
         """What the library holds.
@@ -169,7 +171,7 @@ class Library:
             licences=dict(Counter(picture.caption.licence for picture in pictures).most_common()),
             words=sum(len(p.caption.text.split()) for p in pictures) / max(1, len(pictures)),
             vectors={model: self._tables.count_vectors(model) for model in self._tables.models()},
-            bytes=sum(file.stat().st_size for file in self._folder.rglob("*") if file.is_file()),
+            bytes=self._place.bytes(),
         )
 
     def _lists(
@@ -207,7 +209,7 @@ class Library:
 
     def _entry(self, picture: Picture) -> Entry:
         caption = picture.caption
-        file = picture.file(self._blobs.folder)
+        file = picture.file(self._place.blobs.folder)
         return Entry(
             file=file,
             caption=caption.text,
@@ -220,17 +222,19 @@ class Library:
         if not ranked:
             return []
         rows: dict[str, Picture] = self._tables.find([digest for digest, _ in ranked])
-        return [
+        hits = [
             Hit(**vars(self._entry(rows[d])), score=score, similarity=similarity.get(d))
             for d, score in ranked
             if d in rows  # Deleted meanwhile by a process that gives it another caption.
         ]
+        self.fetch(hits)
+        return hits
 
     def _check_filled(self) -> None:
         if self._tables.empty:
             raise LibraryError(
-                f"{self._folder} holds no library of pictures. Fill one with: "
-                f"sport images add DIR --library {self._folder}"
+                f"{self._place.name} holds no library of pictures. Fill one with: "
+                f"sport images add DIR --library {self._place.name}"
             )
 
     def _check(self, text: str, n: int, min_similarity: float | None, mode: Mode | None) -> None:
@@ -247,26 +251,9 @@ class Library:
         if self._embedder.name not in self._tables.models():
             others = ", ".join(self._tables.models()) or "none"
             raise LibraryError(
-                f"{self._folder} has no vectors of the model {self._embedder.name} (it has: "
+                f"{self._place.name} has no vectors of the model {self._embedder.name} (it has: "
                 f"{others}). Add the pictures again with this model, or search without one."
             )
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keeps other processes from filling the library meanwhile."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._folder / "library.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise LibraryError(
-                    f"{self._folder} is being filled by another process. Wait for it or stop it; "
-                    "searching works meanwhile."
-                ) from None
-            yield
-        finally:
-            os.close(handle)
 
 
 def _ended(found: Sequence[tuple[str, float]], depth: int, mode: Mode, limit: float | None) -> bool:

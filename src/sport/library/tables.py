@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sport.library.place import Place
 from sport.library.records import Caption, LibraryError, Picture
 from sport.runtime import returning_freed_memory
 
@@ -37,25 +37,23 @@ _KEPT = timedelta(hours=1)
 class Tables:
     """What a library stores: one row for each picture, and one table of vectors for each model."""
 
-    def __init__(self, folder: Path) -> None:
-        """Opens the tables below ``folder``, which is made when the first row is added.
+    def __init__(self, place: Place) -> None:
+        """Opens the tables of ``place``, which are made when the first row is added.
 
         Raises:
-            LibraryError: LanceDB is not installed, or the folder cannot be read.
+            LibraryError: LanceDB is not installed.
         """
         if importlib.util.find_spec("lancedb") is None:
             raise LibraryError(
                 "A library of pictures needs LanceDB: pip install 'sport-agents[library]'"
             )
-        self.folder = folder
-        if folder.exists() and not folder.is_dir():
-            raise LibraryError(f"{folder} is not a folder. Give the library another one.")
+        self._place = place
         self._connection: DBConnection | None = None
         self._opened: dict[str, Table] = {}
 
     def names(self) -> list[str]:
         """The tables that there are."""
-        if not self.folder.is_dir():
+        if self._connection is None and not self._place.exists():
             return []
         return sorted(self._database().list_tables().tables or [])
 
@@ -201,9 +199,12 @@ class Tables:
         if self._connection is None:
             import lancedb
 
-            self.folder.mkdir(parents=True, exist_ok=True)
             # What another process wrote is seen by the next query.
-            self._connection = lancedb.connect(self.folder, read_consistency_interval=timedelta(0))
+            self._connection = lancedb.connect(
+                self._place.tables,
+                read_consistency_interval=timedelta(0),
+                storage_options=self._place.options,
+            )
         return self._connection
 
 
