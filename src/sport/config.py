@@ -388,6 +388,10 @@ class Recipe(Section):
         """A path of the recipe, made absolute."""
         return (self.root / value).absolute()
 
+    def place(self, value: str) -> Path | str:
+        """A path of the recipe, made absolute, or an address such as ``s3://…`` as it is."""
+        return value if "://" in value else self.path(value)
+
     def to_toml(self) -> str:
         """The recipe with every default written out."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))

@@ -199,10 +199,11 @@ class CaptionedPictures(_Unlabelled):
         self._per_round, self._seed = settings.tasks_per_round, recipe.seed
         self._held_out = max(1, round(share * self._per_round))
         own = blobs.folder.parent / "synthesis" / "library"
-        library = Library.open(own if settings.library is None else recipe.path(settings.library))
+        library = Library.open(own if settings.library is None else recipe.place(settings.library))
         if settings.pictures:
             library.add([recipe.path(folder) for folder in settings.pictures])
         pictures = library.pictures()
+        library.fetch(pictures)
         held = held_out(pictures, share, FEWEST)
         self._makers = {
             side: CaptionSynthesizer(

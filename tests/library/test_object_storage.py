@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from library.sample_pictures import PICTURES
+from sport.blobs import BlobStore
 from sport.library import Library, LibraryError
+from sport.recipes import load_recipe
+from sport.sources import CaptionedPictures
 from storage_server import StorageServer
 
 WHERE = "s3://bucket/pictures"
@@ -116,3 +119,12 @@ def test_what_does_not_answer_is_told_in_a_sentence(storage, photos, monkeypatch
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "cannot be reached" in " ".join(result.stderr.split())
     assert "nothing" not in result.stderr
+
+
+def test_a_recipe_names_it_by_its_address(storage, photos, tmp_path) -> None:
+    Library.open(WHERE).add([photos])
+    shutil.rmtree(tmp_path / "cache")
+    section = f'{{kind = "captions", library = "{WHERE}", tasks_per_round = 4}}'
+    recipe = load_recipe("pocket", [f"synthesis={section}"])
+    tasks = CaptionedPictures(recipe, BlobStore(tmp_path / "blobs")).train(1)
+    assert tasks and all(file.path.is_file() for task in tasks for file in task.files)

@@ -161,8 +161,9 @@ class Atelier:
         if not settings.finds:
             return None
         own = self._run.path / "synthesis" / "library"
-        folder = own if settings.library is None else path(settings.library)
-        library = Library.open(folder, self._embedder)
+        named = settings.library
+        where = own if named is None else self._run.recipe.place(named)
+        library = Library.open(where, self._embedder)
         if settings.pictures:
             self._take_in(library, [*map(path, settings.pictures)])
         library.stats()  # An empty one is told before anything is paid.
