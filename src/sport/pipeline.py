@@ -65,7 +65,7 @@ class Pipeline:
     def source(self) -> Source:
         """Where the tasks come from."""
         with self.progress.activity("reading tasks"):
-            return open_source(self.run.recipe, self.run.blobs, self._write)
+            return open_source(self.run.recipe, self.run.blobs, self._write, self.progress.say)
 
     def _write(self, name: str, n: int, round: int) -> list[Task]:
         """Has tasks written by the model of ``[synthesis]``."""

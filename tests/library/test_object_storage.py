@@ -13,7 +13,7 @@ from library.sample_pictures import PICTURES
 from sport.blobs import BlobStore
 from sport.library import Library, LibraryError
 from sport.recipes import load_recipe
-from sport.sources import CaptionedPictures
+from sport.sources import open_source
 from storage_server import StorageServer
 
 WHERE = "s3://bucket/pictures"
@@ -126,5 +126,5 @@ def test_a_recipe_names_it_by_its_address(storage, photos, tmp_path) -> None:
     shutil.rmtree(tmp_path / "cache")
     section = f'{{kind = "captions", library = "{WHERE}", tasks_per_round = 4}}'
     recipe = load_recipe("pocket", [f"synthesis={section}"])
-    tasks = CaptionedPictures(recipe, BlobStore(tmp_path / "blobs")).train(1)
+    tasks = open_source(recipe, BlobStore(tmp_path / "blobs")).train(1)
     assert tasks and all(file.path.is_file() for task in tasks for file in task.files)

@@ -180,7 +180,7 @@ Host = Callable[[], AbstractContextManager[None]]
     ("host", "most"), [(nullcontext, 64), (busy_host, 320)], ids=["idle host", "busy host"]
 )
 async def test_disk_is_overshot_by_at_most_64_mb_and_five_times_that_beside_a_busy_host(
-    host: Host, most: int
+    host: Host, most: int, tell: Callable[[str], None]
 ) -> None:
     limits = LIMITS.model_copy(update={"disk_mb": 100, "cpu_s": 20.0})
     async with ForkSandbox(limits=limits) as sandbox:
@@ -189,6 +189,7 @@ async def test_disk_is_overshot_by_at_most_64_mb_and_five_times_that_beside_a_bu
             [outcome] = await sandbox.run(base, [FILES])
         filled = size_of(str(base.workspace.parent))  # what it left, until its base goes on
     assert outcome.status == "disk", outcome
+    tell(f"disk limit of 100 MiB overshot by {(filled >> 20) - 100} of at most {most} MiB")
     assert 100 << 20 < filled < (100 + most) << 20
 
 
@@ -197,7 +198,7 @@ async def test_disk_is_overshot_by_at_most_64_mb_and_five_times_that_beside_a_bu
     ("host", "most"), [(nullcontext, 50), (busy_host, 225)], ids=["idle host", "busy host"]
 )
 async def test_memory_of_children_is_overshot_by_at_most_a_quarter_and_beside_a_busy_host_by_300_ms(
-    host: Host, most: int
+    host: Host, most: int, tell: Callable[[str], None]
 ) -> None:
     limits = LIMITS.model_copy(update={"cpu_s": 20.0})
     async with ForkSandbox(limits=limits) as sandbox:
@@ -207,4 +208,5 @@ async def test_memory_of_children_is_overshot_by_at_most_a_quarter_and_beside_a_
         [told] = base.workspace.parent.rglob("told")
         highest = sum(struct.unpack("<3q", told.read_bytes()))
     assert outcome.status == "memory", outcome
+    tell(f"memory limit of 200 MiB overshot by {highest - 200} of at most {most} MiB")
     assert 180 < highest < 200 + most

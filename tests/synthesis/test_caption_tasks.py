@@ -189,11 +189,13 @@ def test_a_run_over_captioned_pictures_needs_no_model(tmp_path: Path) -> None:
         "from sport.policy.scripted import ScriptedPolicy, action\n"
         "policy = ScriptedPolicy([action('final_answer(1)')])\n"
     )
+    (tmp_path / "photos" / "coffee.txt").unlink()
     out = str(tmp_path / "run")
     arguments = [str(recipe), "--out", out, "-o", "rounds=0"]
     for command in (["run"], ["synth", "--round", "1"], ["synth", "--round", "2"]):
         done = CliRunner().invoke(app, [command[0], *arguments, *command[1:]])
         assert done.exit_code == 0, done.output
+        assert "coffee.png: it has no caption" in " ".join(done.output.split())
     run = Run.open(out)
     held, first, second = run.tasks("held-out"), run.tasks(round=1), run.tasks(round=2)
     assert (len(held), len(first), len(second)) == (3, 6, 6)

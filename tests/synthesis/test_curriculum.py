@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from fault_server import FaultServer
 from sport.cli import app
 from sport.store import Run
-from sport.synthesis.atelier import read_mix
+from sport.synthesis.folder import read_mix
 from sport.synthesis.mix import FLOOR, Mix, Results, mix_of
 from synthesis.scripted import Body, needs, query_of, stage_of, tasks, verdict
 

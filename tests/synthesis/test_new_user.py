@@ -10,7 +10,7 @@ from pathlib import Path
 from fault_server import FaultServer
 from library.sample_pictures import SAMPLES
 from sport.store import Run
-from sport.synthesis.atelier import read_drafts, read_figures
+from sport.synthesis.folder import read_drafts, read_figures
 from synthesis.scripted import Body, needs, query_of, stage_of, tasks, verdict
 
 PHOTOS = {

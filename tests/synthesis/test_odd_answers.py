@@ -14,7 +14,7 @@ from fault_server import FaultServer
 from sport.cli import app
 from sport.jsonl import StoreError
 from sport.store import Run
-from sport.synthesis.atelier import read_drafts, read_figures
+from sport.synthesis.folder import read_drafts, read_figures
 from sport.synthesis.journal import Journal
 from synthesis.scripted import Body, needs, stage_of, tasks, verdict
 

@@ -11,8 +11,8 @@ from sport.assemble import load_recipe_tools
 from sport.cli import app
 from sport.recipes import load_recipe
 from sport.store import Run
-from sport.synthesis.atelier import read_drafts
 from sport.synthesis.config import LLMSettings
+from sport.synthesis.folder import read_drafts
 from synthesis.scripted import Body, needs, query_of, stage_of, tasks, text_of, verdict
 
 Recipe = Callable[..., Path]

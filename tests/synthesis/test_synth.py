@@ -13,7 +13,7 @@ from fault_server import FaultServer
 from sport.cli import app
 from sport.library import Library
 from sport.store import Run
-from sport.synthesis.atelier import read_drafts, read_figures
+from sport.synthesis.folder import read_drafts, read_figures
 from synthesis.scripted import (
     Body,
     attempt,

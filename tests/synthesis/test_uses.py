@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from fault_server import FaultServer
 from sport.cli import app
 from sport.store import Run
-from sport.synthesis.atelier import read_drafts
+from sport.synthesis.folder import read_drafts
 from synthesis.scripted import Body, needs, query_of, stage_of, tasks, verdict
 
 

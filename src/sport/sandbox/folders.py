@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sport.sandbox import quick
+from sport.sandbox import gil_io
 from sport.types import ProducedFile
 
 MOST_ENTRIES = 20_000
@@ -40,7 +40,7 @@ class _Entry:
     path: str
     name: str
     folder: int
-    stat: quick.Status
+    stat: gil_io.Status
 
 
 def _walk(root: str) -> Iterator[_Entry]:
@@ -54,9 +54,9 @@ def _walk(root: str) -> Iterator[_Entry]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             folder = _open_folder(root, prefix)
             try:
-                for name in sorted(quick.names(".", folder)):
+                for name in sorted(gil_io.names(".", folder)):
                     with contextlib.suppress(FileNotFoundError):
-                        status = quick.status(name, folder, follow=False)
+                        status = gil_io.status(name, folder, follow=False)
                         path = f"{prefix}{name}"
                         seen += 1
                         if seen > MOST_ENTRIES or path.count("/") > DEEPEST:
@@ -65,16 +65,16 @@ def _walk(root: str) -> Iterator[_Entry]:
                         if stat.S_ISDIR(status.st_mode):
                             pending.append(path + "/")
             finally:
-                quick.close(folder)
+                gil_io.close(folder)
 
 
 def _open_folder(root: str, prefix: str) -> int:
-    folder = quick.open(root, _FOLDER)
+    folder = gil_io.open(root, _FOLDER)
     for part in prefix.split("/")[:-1]:
         try:
             deeper = _forced(part, _FOLDER, folder, 0o700)
         finally:
-            quick.close(folder)
+            gil_io.close(folder)
         folder = deeper
     return folder
 
@@ -82,13 +82,13 @@ def _open_folder(root: str, prefix: str) -> int:
 def _forced(name: str, flags: int, folder: int, mode: int) -> int:
     """Opens, if need be after taking back a mode that shuts us out."""
     try:
-        return quick.open(name, flags, folder)
+        return gil_io.open(name, flags, folder)
     except PermissionError:
         os.chmod(name, mode, dir_fd=folder)
-        return quick.open(name, flags, folder)
+        return gil_io.open(name, flags, folder)
 
 
-def _stamp(status: os.stat_result | quick.Status) -> Stamp:
+def _stamp(status: os.stat_result | gil_io.Status) -> Stamp:
     return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from sport.sandbox import quick
+from sport.sandbox import gil_io
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROUNDS = 500
@@ -52,7 +52,7 @@ def usage(pid: int) -> Usage | None:
 
 def _usage(folder: str) -> Usage | None:
     try:
-        text = quick.read(f"{folder}/stat", 1024)
+        text = gil_io.read(f"{folder}/stat", 1024)
     except OSError:
         return None
     # The name, in parentheses, may hold anything.
@@ -64,7 +64,7 @@ def _usage(folder: str) -> Usage | None:
 
 def _threads(pid: int) -> list[int]:
     with contextlib.suppress(OSError):
-        return [int(thread) for thread in quick.names(f"/proc/{pid}/task")]
+        return [int(thread) for thread in gil_io.names(f"/proc/{pid}/task")]
     return []
 
 
@@ -84,12 +84,12 @@ def memory(pid: int) -> Memory:
     """Memory of a process, by the first thread that lives."""
     for thread in _threads(pid):
         with contextlib.suppress(OSError):
-            fd = quick.open(f"/proc/{thread}/smaps_rollup", os.O_RDONLY)
+            fd = gil_io.open(f"/proc/{thread}/smaps_rollup", os.O_RDONLY)
             try:
                 # It may wait for a lock of the process: nobody else is to wait with it.
                 lines = [line.split() for line in os.read(fd, 4096).splitlines()]
             finally:
-                quick.close(fd)
+                gil_io.close(fd)
             told = {name: int(size) << 10 for name, size, *_ in lines[1:]}
             private = told.get(b"Private_Clean:", 0) + told.get(b"Private_Dirty:", 0)
             return Memory(private, told.get(b"Pss:", 0))
@@ -108,9 +108,9 @@ def unlinked_files(pid: int, device: int) -> dict[int, int]:
     for thread in _threads(pid):
         folder = f"/proc/{pid}/task/{thread}/fd"
         with contextlib.suppress(OSError):
-            for fd in quick.names(folder):
+            for fd in gil_io.names(folder):
                 with contextlib.suppress(OSError):
-                    status = quick.status(f"{folder}/{fd}")
+                    status = gil_io.status(f"{folder}/{fd}")
                     if status.st_dev == device and not status.st_nlink:
                         found[status.st_ino] = status.st_blocks * 512
     return found
@@ -126,7 +126,7 @@ def unlinked_mappings(pid: int, device: int) -> set[int]:
     wanted = f"{os.major(device):02x}:{os.minor(device):02x}".encode()
     for thread in _threads(pid):
         with contextlib.suppress(OSError):
-            for line in quick.read(f"/proc/{thread}/maps").splitlines(keepends=True):
+            for line in gil_io.read(f"/proc/{thread}/maps").splitlines(keepends=True):
                 if line.endswith(b" (deleted)\n"):
                     _, _, _, where, inode, _ = line.split(None, 5)
                     if where == wanted:
@@ -140,7 +140,7 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     for thread in _threads(pid):
         with contextlib.suppress(OSError):
-            below = quick.read(f"/proc/{pid}/task/{thread}/children", 1 << 16)
+            below = gil_io.read(f"/proc/{pid}/task/{thread}/children", 1 << 16)
             found += [int(child) for child in below.split()]
     return found
 
@@ -167,7 +167,7 @@ def lineage(thread: int) -> Iterator[int]:
     key = b"Tgid:"
     while of:
         try:
-            lines = quick.read(f"/proc/{of}/status", 1024).splitlines()
+            lines = gil_io.read(f"/proc/{of}/status", 1024).splitlines()
         except OSError:
             return
         of = next((int(line.split()[1]) for line in lines if line.startswith(key)), 0)

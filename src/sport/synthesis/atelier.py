@@ -1,28 +1,16 @@
-"""Where a run's tasks are written: what :class:`LLMSynthesizer` needs, put together from a run.
-
-It keeps, in the run's folder ``synthesis/``, for every round and for the tasks held out::
-
-    <name>.jsonl            what was answered, found and made: the journal
-    <name>-drafts.jsonl     every draft with its fate
-    <name>-mix.json         what was wanted more and what less
-    <name>-figures.json     how many were kept, why not, and how varied they are
-    seeds.jsonl             the journal of seeds that were drafted
-    library/                the pictures, where the recipe names no library of its own
-"""
+"""Where a run's tasks are written: what :class:`LLMSynthesizer` needs, put together from a run."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sport.assemble import entered
 from sport.evals.contamination import check, items_of, kept_apart
-from sport.jsonl import read_lines, write_whole
 from sport.library import Library
 from sport.library.describe import CaptionWriter
 from sport.library.embed import Embedder, SentenceFolder
@@ -35,12 +23,14 @@ from sport.synthesis.asking import Asker, Unanswered
 from sport.synthesis.checking import Checker
 from sport.synthesis.config import LLMSettings
 from sport.synthesis.drafts import KEPT, Draft
-from sport.synthesis.figures import Embed, Figures, figures_of, in_words
+from sport.synthesis.figures import Embed, figures_of, in_words
 from sport.synthesis.finding import Finder
+from sport.synthesis.folder import HELD_OUT, drafts_file, journal_file, read_drafts, write_all
 from sport.synthesis.journal import Journal
 from sport.synthesis.llm import LLMSynthesizer, Parts, task_of
 from sport.synthesis.making import FileMaker
 from sport.synthesis.mix import Mix, mix_of
+from sport.synthesis.pictures import open_library
 from sport.synthesis.queries import Writer
 from sport.synthesis.seeds import draft_seeds, load_seeds
 from sport.synthesis.split import held_out
@@ -55,12 +45,6 @@ if TYPE_CHECKING:
     from sport.sandbox.base import Sandbox
     from sport.store import Run
     from sport.workbench import Workbench
-
-HELD_OUT = "held-out"
-"""Name of the tasks that are measured on."""
-
-
-_SHOWN = 10
 
 
 class SynthesisError(RuntimeError):
@@ -94,20 +78,17 @@ class Atelier:
         mix = self._mix(round)
         drafts, seeds = asyncio.run(self._drafts(name, n, mix))
         found = figures_of(drafts, n, [seed.query for seed in seeds], self._embed)
-        write_whole(self._file(name, "-mix.json"), mix.model_dump_json(indent=1))
-        write_whole(self._file(name, "-figures.json"), found.model_dump_json(indent=1))
-        lines = (draft.model_dump_json() for draft in drafts)
-        write_whole(self._file(name, "-drafts.jsonl"), "".join(f"{line}\n" for line in lines))
+        write_all(self._run, name, drafts, mix, found)
         if not found.fates.get(KEPT):
             raise SynthesisError(
                 f"{name}: no task could be made: {in_words(found)}. All drafts are in "
-                f"{self._file(name, '-drafts.jsonl')}."
+                f"{drafts_file(self._run, name)}."
             )
         self._progress.say(f"{name}: {in_words(found)}")
         return [task_of(draft) for draft in drafts if draft.fate == KEPT]
 
     async def _drafts(self, name: str, n: int, mix: Mix) -> tuple[list[Draft], list[Task]]:
-        settings, journal = self._settings, Journal(self._file(name, ".jsonl"))
+        settings, journal = self._settings, Journal(journal_file(self._run, name))
         async with self._clients() as (writing, checking), self._sandbox() as sandbox:
             ask = partial(self._asker, writing, settings.server.concurrency)
             needs = ask(journal)
@@ -116,7 +97,7 @@ class Atelier:
             if settings.make_files:
                 maker = FileMaker(needs, sandbox, self._run.blobs, pixels)
             finder = self._finder(name, journal)
-            seeds = await self._seeds(ask(Journal(self._file("seeds", ".jsonl"))))
+            seeds = await self._seeds(ask(Journal(journal_file(self._run, "seeds"))))
             before = self._earlier()
             for task in before:
                 finder.use(task.files)
@@ -157,29 +138,12 @@ class Atelier:
 
     @cached_property
     def _library(self) -> Library | None:
-        settings, path = self._settings, self._run.recipe.path
-        if not settings.finds:
+        if not self._settings.finds:
             return None
-        own = self._run.path / "synthesis" / "library"
-        named = settings.library
-        where = own if named is None else self._run.recipe.place(named)
-        library = Library.open(where, self._embedder)
-        if settings.pictures:
-            self._take_in(library, [*map(path, settings.pictures)])
-        library.stats()  # An empty one is told before anything is paid.
-        return library
-
-    def _take_in(self, library: Library, folders: Sequence[Path]) -> None:
-        """Fills the library; pictures without a caption get one from the model that checks."""
-        server = self._settings.checking
-        assert server.model is not None, "the recipe was validated"
-        writer = CaptionWriter(server, server.model, self._ledger)
-        report = library.add(folders, writer=writer)
-        for line in report.told(_SHOWN):
-            self._progress.say(f"library: {line}")
-        if not report.added + report.known + report.recaptioned:
-            named = ", ".join(map(str, folders))
-            raise SynthesisError(f"synthesis.pictures: no picture in {named} can be used")
+        checking, recipe = self._settings.checking, self._run.recipe
+        assert checking.model is not None, "the recipe was validated"
+        writer = CaptionWriter(checking, checking.model, self._ledger)
+        return open_library(recipe, self._run.path, self._progress.say, self._embedder, writer)
 
     def _finder(self, name: str, journal: Journal) -> Finder:
         held: frozenset[str] = frozenset()
@@ -281,35 +245,6 @@ class Atelier:
             concurrency=concurrency,
             seed=self._run.recipe.seed,
         )
-
-    def _file(self, name: str, ending: str) -> Path:
-        return self._run.path / "synthesis" / f"{name}{ending}"
-
-
-def read_drafts(run: Run, name: str) -> list[Draft]:
-    """The drafts of a round, as ``round-1``, or of the tasks held out; none before it was made."""
-    file = run.path / "synthesis" / f"{name}-drafts.jsonl"
-    context = {"blobs": run.blobs.folder}
-    return [Draft.model_validate_json(line, context=context) for line in read_lines(file)]
-
-
-def read_mix(run: Run, name: str) -> Mix | None:
-    """What was wanted more and what less; ``None`` before it was made."""
-    file = run.path / "synthesis" / f"{name}-mix.json"
-    return Mix.model_validate_json(file.read_text()) if file.is_file() else None
-
-
-def read_figures(run: Run, name: str) -> Figures | None:
-    """How much was kept, and how varied it is; ``None`` before it was made."""
-    file = run.path / "synthesis" / f"{name}-figures.json"
-    return Figures.model_validate_json(file.read_text()) if file.is_file() else None
-
-
-def written(run: Run) -> Iterator[str]:
-    """The names of what was written, the tasks held out first."""
-    files = (run.path / "synthesis").glob("*-drafts.jsonl")
-    names = {file.name.removesuffix("-drafts.jsonl") for file in files}
-    yield from sorted(names, key=lambda name: (name != HELD_OUT, len(name), name))
 
 
 def _solved(trajectory: Trajectory) -> bool:

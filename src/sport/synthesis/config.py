@@ -29,18 +29,23 @@ class GrammarSettings(Settings):
     """Fresh tasks that every round explores."""
 
 
-class CaptionSettings(Settings):
+class PictureSettings(Settings):
+    """The pictures that tasks are made over."""
+
+    pictures: tuple[str, ...] = ()
+    """Folders of captioned pictures that are taken into the library first."""
+    library: str | None = None
+    """Folder of the library, as `sport images add` fills it, or its address on object storage;
+    where there are `pictures`, by default one in the run's folder."""
+
+
+class CaptionSettings(PictureSettings):
     """Tasks over captioned pictures, made by rules, with no model."""
 
     kind: Literal["captions"]
     """`captions`."""
     tasks_per_round: int = Field(100, ge=1)
     """Fresh tasks that every round explores."""
-    pictures: tuple[str, ...] = ()
-    """Folders of captioned pictures that are taken into the library first."""
-    library: str | None = None
-    """Folder of the library, as `sport images add` fills it; where there are `pictures`, by
-    default one in the run's folder."""
 
     @model_validator(mode="after")
     def _some_pictures(self) -> Self:
@@ -51,8 +56,11 @@ class CaptionSettings(Settings):
         return self
 
 
-class LLMSettings(Settings):
-    """Tasks that a language model writes, over files that are found or made (paper, 3.2)."""
+class LLMSettings(PictureSettings):
+    """Tasks that a language model writes, over files that are found or made (paper, 3.2).
+
+    Without pictures and library all files are made.
+    """
 
     kind: Literal["llm"]
     """`llm`."""
@@ -68,11 +76,6 @@ class LLMSettings(Settings):
     `files` and `tools`. Ten are enough."""
     from_tools: bool = False
     """Whether seeds are drafted from the descriptions of the tools, instead of given."""
-    pictures: tuple[str, ...] = ()
-    """Folders of captioned pictures that are taken into the library first."""
-    library: str | None = None
-    """Folder of the library in which pictures are looked for; where there are `pictures`, by
-    default one in the run's folder. Without either all files are made."""
     embedder: str | None = None
     """Folder of a sentence-transformers model, by which pictures are found by meaning; the one
     that the library was filled with."""
@@ -150,8 +153,7 @@ class LLMSettings(Settings):
 
 
 def _kind(data: Any) -> Any:
-    kind = data.get("kind", "grammar") if isinstance(data, dict) else getattr(data, "kind", None)
-    return kind
+    return data.get("kind", "grammar") if isinstance(data, dict) else getattr(data, "kind", None)
 
 
 Synthesis = Annotated[

@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 from sport.jsonl import StoreError
 from sport.remote.ledger import Account, Usage, of_models
 from sport.store import Run
-from sport.synthesis.atelier import HELD_OUT, read_drafts, read_figures, read_mix, written
 from sport.synthesis.drafts import KEPT, SPARE, Draft, Got, Need
 from sport.synthesis.figures import Figures
+from sport.synthesis.folder import HELD_OUT, read_drafts, read_figures, read_mix, written
 from sport.synthesis.mix import Results
 from sport.types import File
 
