@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sport.policy.forward import base_model
-from sport.runtime import keep_freed_memory, return_freed_memory
+from sport.runtime import returning_freed_memory
 
 TILE = 256
 """Tokens for which a layer's MLP holds its activations at once."""
@@ -53,11 +53,10 @@ def _tiled(decoder: nn.Module) -> Iterator[None]:
     before = [mlp.__dict__.get("forward") for mlp in mlps]
     for mlp in mlps:
         mlp.forward = _by_tiles(mlp.forward)
-    return_freed_memory()
     try:
-        yield
+        with returning_freed_memory():
+            yield
     finally:
-        keep_freed_memory()
         for mlp, own in zip(mlps, before, strict=True):
             del mlp.forward
             if own is not None:  # such as a hook of Accelerate
