@@ -16,7 +16,14 @@ from sport.remote.ledger import Account, Usage, of_models
 from sport.store import Run
 from sport.synthesis.drafts import KEPT, SPARE, Draft, Got, Need
 from sport.synthesis.figures import Figures
-from sport.synthesis.folder import HELD_OUT, read_drafts, read_figures, read_mix, written
+from sport.synthesis.folder import (
+    HELD_OUT,
+    drafts_file,
+    read_drafts,
+    read_figures,
+    read_mix,
+    written,
+)
 from sport.synthesis.mix import Results
 from sport.types import File
 
@@ -209,7 +216,7 @@ def saved_as(file: File) -> str:
 
 
 def _drafts(run: Run, name: str) -> tuple[Draft, ...]:
-    file = run.path / "synthesis" / f"{name}-drafts.jsonl"
+    file = drafts_file(run, name)
     return _read(run, name, file.stat().st_mtime_ns if file.is_file() else 0)
 
 
